@@ -1,0 +1,342 @@
+//! All that is wanted, as one value, and how a change makes the next one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::{
+    Change, Declared, Global, GroupName, Listener, ListenerName, ObjectRef, Rejected, Target, TargetGroup, TargetId,
+    Weight,
+};
+
+/// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// Counts changes; an object's own revision is the one that last touched it.
+    pub revision: u64,
+    /// Process-wide settings.
+    pub global: Arc<Global>,
+    /// Listeners by name.
+    pub listeners: BTreeMap<ListenerName, Arc<Held<Listener>>>,
+    /// Target groups, each with its targets, by name.
+    pub groups: BTreeMap<GroupName, Arc<Group>>,
+}
+
+/// A target group and its targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The group's own settings.
+    pub settings: Arc<Held<TargetGroup>>,
+    /// Its targets by id.
+    pub targets: BTreeMap<TargetId, Arc<HeldTarget>>,
+}
+
+/// A wanted object with its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held<T> {
+    /// Who owns it.
+    pub origin: Origin,
+    /// The revision that last changed it.
+    pub revision: u64,
+    /// What is wanted.
+    pub wanted: T,
+}
+
+/// A wanted target with its owner, and what was adjusted over its owner's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldTarget {
+    /// Who owns it.
+    pub origin: Origin,
+    /// The revision that last changed it.
+    pub revision: u64,
+    /// As its owner declared it.
+    pub declared: Target,
+    /// What was adjusted since. It stands until the owner declares the target differently.
+    pub adjusted: Adjustment,
+}
+
+/// What may be adjusted on a target of any owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Adjustment {
+    /// Another weight than declared.
+    pub weight: Option<Weight>,
+    /// Takes no new work but what is sticky to it.
+    pub draining: bool,
+}
+
+/// Who owns an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The configuration file.
+    File,
+    /// The admin API.
+    Api,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::Api => "api",
+        })
+    }
+}
+
+impl HeldTarget {
+    /// The weight that holds now.
+    pub fn weight(&self) -> Weight {
+        self.adjusted.weight.unwrap_or(self.declared.weight)
+    }
+}
+
+impl Config {
+    /// Makes the configuration that holds after one change, with the next revision.
+    ///
+    /// # Errors
+    /// [`Rejected`]; `self` is as it was.
+    pub fn apply(&self, change: &Change) -> Result<Self, Rejected> {
+        let mut next = self.clone();
+        next.revision += 1;
+        match change {
+            Change::PutListener(origin, listener) => next.put_listener(*origin, listener)?,
+            Change::DeleteListener(origin, name) => next.delete_listener(*origin, name)?,
+            Change::PutTargetGroup(origin, group) => next.put_group(*origin, group)?,
+            Change::DeleteTargetGroup(origin, name) => next.delete_group(*origin, name)?,
+            Change::PutTarget(origin, group, target) => next.put_target(*origin, group, target)?,
+            Change::DeleteTarget(origin, group, id) => next.delete_target(*origin, group, id)?,
+            Change::Drain(group, id, draining) => {
+                next.adjust(group, id, |adjusted, _| adjusted.draining = *draining)?;
+            }
+            Change::Reweigh(group, id, weight) => next.reweigh(group, id, *weight)?,
+            Change::Declare(origin, declared) => next.declare(*origin, declared)?,
+        }
+        next.check()?;
+        Ok(next)
+    }
+
+    /// Applies several changes as one: all of them or none.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn apply_all(&self, changes: &[Change]) -> Result<Self, Rejected> {
+        let mut next = self.clone();
+        for change in changes {
+            next = next.apply(change)?;
+        }
+        Ok(next)
+    }
+
+    /// The revision that last changed an object, where there is one.
+    pub fn revision_of(&self, object: &ObjectRef) -> Option<u64> {
+        match object {
+            ObjectRef::Listener(name) => self.listeners.get(name).map(|held| held.revision),
+            ObjectRef::TargetGroup(name) => self.groups.get(name).map(|group| group.settings.revision),
+            ObjectRef::Target(group, id) => self.target(group, id).map(|held| held.revision),
+        }
+    }
+
+    /// A target of a group.
+    pub fn target(&self, group: &GroupName, id: &TargetId) -> Option<&Arc<HeldTarget>> {
+        self.groups.get(group)?.targets.get(id)
+    }
+
+    fn put_listener(&mut self, origin: Origin, listener: &Listener) -> Result<(), Rejected> {
+        let object = || ObjectRef::Listener(listener.name.clone());
+        if let Some(held) = self.listeners.get(&listener.name) {
+            owned(held.origin, origin, object)?;
+            if held.wanted == *listener {
+                return Ok(());
+            }
+        }
+        let held = Held { origin, revision: self.revision, wanted: listener.clone() };
+        self.listeners.insert(listener.name.clone(), Arc::new(held));
+        Ok(())
+    }
+
+    fn delete_listener(&mut self, origin: Origin, name: &ListenerName) -> Result<(), Rejected> {
+        let object = || ObjectRef::Listener(name.clone());
+        let held = self.listeners.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
+        owned(held.origin, origin, object)?;
+        self.listeners.remove(name);
+        Ok(())
+    }
+
+    fn put_group(&mut self, origin: Origin, group: &TargetGroup) -> Result<(), Rejected> {
+        let object = || ObjectRef::TargetGroup(group.name.clone());
+        let held = || Arc::new(Held { origin, revision: self.revision, wanted: group.clone() });
+        let next = match self.groups.get(&group.name) {
+            Some(existing) => {
+                owned(existing.settings.origin, origin, object)?;
+                if existing.settings.wanted == *group {
+                    return Ok(());
+                }
+                Group { settings: held(), targets: existing.targets.clone() }
+            }
+            None => Group { settings: held(), targets: BTreeMap::new() },
+        };
+        self.groups.insert(group.name.clone(), Arc::new(next));
+        Ok(())
+    }
+
+    fn delete_group(&mut self, origin: Origin, name: &GroupName) -> Result<(), Rejected> {
+        let object = || ObjectRef::TargetGroup(name.clone());
+        let group = self.groups.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
+        owned(group.settings.origin, origin, object)?;
+        let foreign = group.targets.values().filter(|held| held.origin != origin);
+        let foreign: Vec<_> = foreign.map(|held| format!("{} ({})", held.declared.id, held.origin)).collect();
+        if !foreign.is_empty() {
+            return Err(Rejected::InUse { target_group: name.clone(), by: targets_in_words(&foreign) });
+        }
+        self.groups.remove(name);
+        Ok(())
+    }
+
+    fn put_target(&mut self, origin: Origin, group: &GroupName, target: &Target) -> Result<(), Rejected> {
+        let object = || ObjectRef::Target(group.clone(), target.id.clone());
+        let revision = self.revision;
+        let group = self.group_mut(group)?;
+        let mut adjusted = Adjustment::default();
+        if let Some(held) = group.targets.get(&target.id) {
+            owned(held.origin, origin, object)?;
+            if held.declared == *target && held.adjusted.weight.is_none() {
+                return Ok(());
+            }
+            // A drain asked of the API outlives a new weight or address given by the API; a file that changes its
+            // entry takes its target back whole.
+            if origin == Origin::Api || held.declared == *target {
+                adjusted.draining = held.adjusted.draining;
+            }
+        }
+        let held = HeldTarget { origin, revision, declared: target.clone(), adjusted };
+        group.targets.insert(target.id.clone(), Arc::new(held));
+        Ok(())
+    }
+
+    fn delete_target(&mut self, origin: Origin, group: &GroupName, id: &TargetId) -> Result<(), Rejected> {
+        let object = || ObjectRef::Target(group.clone(), id.clone());
+        let group = self.group_mut(group)?;
+        let held = group.targets.get(id).ok_or_else(|| Rejected::NotFound(object()))?;
+        owned(held.origin, origin, object)?;
+        group.targets.remove(id);
+        Ok(())
+    }
+
+    fn reweigh(&mut self, group: &GroupName, id: &TargetId, weight: Weight) -> Result<(), Rejected> {
+        self.adjust(group, id, |adjusted, declared| {
+            adjusted.weight = (declared.weight != weight).then_some(weight);
+        })
+    }
+
+    fn adjust(
+        &mut self,
+        group: &GroupName,
+        id: &TargetId,
+        with: impl FnOnce(&mut Adjustment, &Target),
+    ) -> Result<(), Rejected> {
+        let object = || ObjectRef::Target(group.clone(), id.clone());
+        let revision = self.revision;
+        let group = self.group_mut(group)?;
+        let held = group.targets.get_mut(id).ok_or_else(|| Rejected::NotFound(object()))?;
+        let mut adjusted = held.adjusted;
+        with(&mut adjusted, &held.declared);
+        if adjusted != held.adjusted {
+            let held = Arc::make_mut(held);
+            held.adjusted = adjusted;
+            held.revision = revision;
+        }
+        Ok(())
+    }
+
+    /// Takes over an origin's full set: what it declares is put, what it no longer declares goes.
+    fn declare(&mut self, origin: Origin, declared: &Declared) -> Result<(), Rejected> {
+        refuse_twice(declared)?;
+        if let Some(global) = &declared.global {
+            self.global = Arc::new(global.clone());
+        }
+        self.listeners.retain(|name, held| {
+            held.origin != origin || declared.listeners.iter().any(|listener| listener.name == *name)
+        });
+        for group in &declared.target_groups {
+            self.put_group(origin, group)?;
+        }
+        for listener in &declared.listeners {
+            self.put_listener(origin, listener)?;
+        }
+        self.retain_declared_targets(origin, declared);
+        for (group, target) in &declared.targets {
+            self.declare_target(origin, group, target)?;
+        }
+        let dropped = self.groups.values().filter(|group| group.settings.origin == origin);
+        let dropped = dropped.map(|group| group.settings.wanted.name.clone());
+        let dropped: Vec<_> =
+            dropped.filter(|name| !declared.target_groups.iter().any(|group| group.name == *name)).collect();
+        for name in dropped {
+            self.delete_group(origin, &name)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::put_target`], but an unchanged entry keeps what was adjusted on it.
+    fn declare_target(&mut self, origin: Origin, group: &GroupName, target: &Target) -> Result<(), Rejected> {
+        let unchanged =
+            self.target(group, &target.id).is_some_and(|held| held.origin == origin && held.declared == *target);
+        if unchanged { Ok(()) } else { self.put_target(origin, group, target) }
+    }
+
+    fn retain_declared_targets(&mut self, origin: Origin, declared: &Declared) {
+        let wanted: std::collections::HashSet<_> = declared.targets.iter().map(|(g, target)| (g, &target.id)).collect();
+        for (name, group) in &mut self.groups {
+            let stays = |held: &HeldTarget| held.origin != origin || wanted.contains(&(name, &held.declared.id));
+            if !group.targets.values().all(|held| stays(held)) {
+                Arc::make_mut(group).targets.retain(|_, held| stays(held));
+            }
+        }
+    }
+
+    fn group_mut(&mut self, name: &GroupName) -> Result<&mut Group, Rejected> {
+        let group = self.groups.get_mut(name);
+        group.map(Arc::make_mut).ok_or_else(|| Rejected::NotFound(ObjectRef::TargetGroup(name.clone())))
+    }
+
+    /// What must hold between objects, whatever the change was.
+    fn check(&self) -> Result<(), Rejected> {
+        let mut binds = BTreeMap::new();
+        for (name, held) in &self.listeners {
+            let target_group = &held.wanted.forward.target_group;
+            if !self.groups.contains_key(target_group) {
+                return Err(Rejected::DanglingForward { listener: name.clone(), target_group: target_group.clone() });
+            }
+            let bind = held.wanted.bind;
+            if bind.port() != 0
+                && let Some(other) = binds.insert(bind, name)
+            {
+                return Err(Rejected::SameBind(other.clone(), name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn owned(owner: Origin, by: Origin, object: impl FnOnce() -> ObjectRef) -> Result<(), Rejected> {
+    if owner == by { Ok(()) } else { Err(Rejected::OwnedBy { object: object(), owner }) }
+}
+
+fn targets_in_words(names: &[String]) -> String {
+    const NAMED_MAX: usize = 10;
+    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(NAMED_MAX);
+    if more == 0 { format!("targets {named}") } else { format!("targets {named} and {more} more") }
+}
+
+fn refuse_twice(declared: &Declared) -> Result<(), Rejected> {
+    let listeners = declared.listeners.iter().map(|listener| ObjectRef::Listener(listener.name.clone()));
+    let groups = declared.target_groups.iter().map(|group| ObjectRef::TargetGroup(group.name.clone()));
+    let targets = declared.targets.iter().map(|(group, target)| ObjectRef::Target(group.clone(), target.id.clone()));
+    let mut seen = std::collections::HashSet::new();
+    for object in listeners.chain(groups).chain(targets) {
+        if !seen.insert(object.clone()) {
+            return Err(Rejected::Twice(object));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! A listener: where clients connect, what they may do there, and which target group answers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Algorithm, GroupName, ListenerName, TargetProtocol};
+
+/// A listener as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name.
+    pub name: ListenerName,
+    /// Where it binds. Port 0 asks the kernel for a free one.
+    pub bind: SocketAddr,
+    /// What clients speak.
+    pub protocol: ListenerProtocol,
+    /// Who answers.
+    pub forward: Forward,
+    /// How long a request head may take, from its first byte (from accept for a connection's first).
+    pub head_timeout: Duration,
+    /// How long a kept connection may be silent.
+    pub idle_timeout: Duration,
+    /// The least a peer must move per second, averaged over 5 s, while it owes bytes or blocks our write. 0: off.
+    pub body_rate_min_bytes: u64,
+    /// How long a tunnel (WebSocket) may be silent.
+    pub tunnel_idle_timeout: Duration,
+    /// The longest request line, in bytes.
+    pub request_line_bytes_max: usize,
+    /// The longest header section, in bytes.
+    pub headers_bytes_max: usize,
+    /// The most headers.
+    pub header_count_max: usize,
+    /// The longest request body, in bytes. 0: no limit.
+    pub body_bytes_max: u64,
+    /// The most client connections. 0: no limit of its own.
+    pub connections_max: usize,
+    /// The most requests a connection may carry. 0: no limit.
+    pub requests_per_connection_max: u64,
+    /// Peers whose forwarding headers are kept and extended.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// What clients of a listener speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// HTTP/1.0 and HTTP/1.1 in the clear.
+    Http,
+}
+
+impl ListenerProtocol {
+    /// As written in `X-Forwarded-Proto`.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+        }
+    }
+}
+
+/// Who answers the requests of a listener: a target group and what this listener wants otherwise than the group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Forward {
+    /// The group.
+    pub target_group: GroupName,
+    /// Another port than the targets' own.
+    pub port: Option<u16>,
+    /// Another protocol than the group's.
+    pub protocol: Option<TargetProtocol>,
+    /// Another algorithm than the group's.
+    pub algorithm: Option<Algorithm>,
+}
+
+impl Forward {
+    /// A forward that takes the group as it is.
+    pub fn to(target_group: GroupName) -> Self {
+        Self { target_group, port: None, protocol: None, algorithm: None }
+    }
+}
+
+/// A network in CIDR form, such as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Accepts `address/prefix`, or an address alone.
+    ///
+    /// # Errors
+    /// What is wrong, for the field's error.
+    pub fn parse(value: &str) -> Result<Self, String> {
+        let (address, prefix) = match value.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (value, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| format!("{value:?} is not a network such as 10.0.0.0/8"))?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => longest,
+            Some(text) => match text.parse::<u8>() {
+                Ok(prefix) if prefix <= longest => prefix,
+                _ => return Err(format!("the prefix of {value:?} must be 0 to {longest}")),
+            },
+        };
+        Ok(Self { address, prefix })
+    }
+
+    /// Whether an address lies within. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shift = |bits: u32| bits.saturating_sub(u32::from(self.prefix));
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                u64::from(own.to_bits()) >> shift(32) == u64::from(other.to_bits()) >> shift(32)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let shift = shift(128);
+                shift == 128 || own.to_bits() >> shift == other.to_bits() >> shift
+            }
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}

@@ -1,0 +1,22 @@
+//! What is wanted: plain, legal data and the closed set of changes to it. No serde, no clock, no I/O.
+//!
+//! A value that exists here is legal: newtypes keep their ranges, and what was typed becomes these types at one
+//! seam (`control::schema`). Nothing here knows whether a target is healthy; that is [`crate::state`].
+
+mod change;
+mod config;
+mod global;
+mod health_check;
+mod listener;
+mod name;
+mod target;
+mod target_group;
+
+pub use change::{Change, Declared, ObjectRef, Rejected};
+pub use config::{Adjustment, Config, Group, Held, HeldTarget, Origin};
+pub use global::{AccessLog, AccessLogDestination, AccessLogFormat, Global, Shutdown};
+pub use health_check::{HealthCheck, HealthCheckProtocol, Matcher, OutOfRange, ProbePort, Threshold};
+pub use listener::{Forward, Listener, ListenerProtocol, Network};
+pub use name::{GroupName, InvalidName, ListenerName, TargetId};
+pub use target::{Host, HostPort, InvalidAddress, Target, Weight};
+pub use target_group::{Algorithm, TargetGroup, TargetProtocol, WhenAllUnhealthy};

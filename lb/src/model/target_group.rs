@@ -1,0 +1,60 @@
+//! A target group: how its targets are reached, checked, chosen and let go. Its targets stand beside it, in
+//! [`super::Group`], because they have owners of their own.
+
+use std::time::Duration;
+
+use super::{GroupName, HealthCheck};
+
+/// A target group as it is wanted, less its targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Its name.
+    pub name: GroupName,
+    /// What its targets speak.
+    pub protocol: TargetProtocol,
+    /// How one of them is chosen.
+    pub algorithm: Algorithm,
+    /// How long what is in flight at a target that leaves may take.
+    pub deregistration_delay: Duration,
+    /// What to do when no target is healthy but some are unhealthy.
+    pub when_all_unhealthy: WhenAllUnhealthy,
+    /// How long a request waits while the whole group has not had its first verdict.
+    pub initial_wait: Duration,
+    /// How long connecting to a target may take.
+    pub connect_timeout: Duration,
+    /// How long to wait for the first byte of an answer, and then for more while the target owes bytes.
+    pub response_timeout: Duration,
+    /// How long an idle connection to a target is kept.
+    pub keepalive_timeout: Duration,
+    /// The most idle connections kept to one target, all workers together.
+    pub idle_connections_max: usize,
+    /// The most requests or connections in flight at one target, all workers together. 0: no limit.
+    pub connections_max: usize,
+    /// How its targets are checked.
+    pub health_check: HealthCheck,
+}
+
+/// What targets of a group speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TargetProtocol {
+    /// HTTP/1.1 in the clear.
+    Http,
+}
+
+/// How one of the eligible targets is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// One after the other, smoothly by weight.
+    RoundRobin,
+    /// The one with the fewest requests in flight for its weight.
+    LeastOutstandingRequests,
+}
+
+/// What to do when no target of a group is healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenAllUnhealthy {
+    /// Send traffic to the unhealthy ones: a check may be wrong, and an answer beats none.
+    FailOpen,
+    /// Answer 503, as the Classic ELB does.
+    FailClosed,
+}
