@@ -1,1 +1,52 @@
-//! To be written.
+//! Choosing a backend: the trait, and the one list of algorithms. One file an algorithm.
+//!
+//! A balancer is built by `compile` over the candidates that may take new work now, and never changes; what it
+//! counts lies in the backends or in cells that one worker alone writes. Not here: who is eligible
+//! (`state::compile`), stickiness, retries (`proxy::attempt`).
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::state::{Backend, BackendId};
+
+/// A backend that may take new work, with its share.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The backend.
+    pub backend: Arc<Backend>,
+    /// Where this pool reaches it (a forward may name another port than the target's own).
+    pub address: SocketAddr,
+    /// Its share, 1 to 1000.
+    pub weight: u16,
+}
+
+/// What a choice may depend on.
+#[derive(Debug)]
+pub struct Pick<'a> {
+    /// The number of the asking worker.
+    pub worker: usize,
+    /// Fresh random bits.
+    pub random: u64,
+    /// Backends that this request has tried already.
+    pub tried: &'a [BackendId],
+    /// The most in flight at one backend. 0: no limit.
+    pub connections_max: usize,
+}
+
+impl Pick<'_> {
+    /// Whether a candidate can take this request now.
+    pub fn allows(&self, candidate: &Candidate) -> bool {
+        let backend = &candidate.backend;
+        !self.tried.contains(&backend.id)
+            && backend.admission() == crate::state::Admission::All
+            && (self.connections_max == 0 || backend.in_flight() < self.connections_max)
+    }
+}
+
+/// An algorithm over a fixed set of candidates.
+pub trait Balancer: Debug + Send + Sync {
+    /// Chooses a candidate that [`Pick::allows`], or none when there is none. Costs the same at any number of
+    /// candidates while nearly all of them are allowed.
+    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate>;
+}

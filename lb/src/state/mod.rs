@@ -1,1 +1,21 @@
-//! To be written.
+//! What is live: one immutable snapshot, made by a pure function from what is wanted and what is seen.
+//!
+//! In reading order: [`Snapshot`] and its parts, [`Backend`] with its load, [`Observer`] through which the seen
+//! enters, [`compile`] which joins both, [`Publisher`] which swaps the pointer and [`Live`] which everyone reads.
+//! Not here: probing (crate `health`), choosing (`balance`), anything durable (crate `control`).
+
+mod backend;
+mod compile;
+mod event;
+mod live;
+mod observe;
+mod publisher;
+mod snapshot;
+
+pub use backend::{Admission, Backend, BackendId, InFlight};
+pub use compile::{Now, Wanted, compile};
+pub use event::{Event, EventKind, difference};
+pub use live::Live;
+pub use observe::{Observation, Observations, Observed, Observer};
+pub use publisher::Publisher;
+pub use snapshot::{Frontend, HealthState, Member, Pool, Snapshot, TargetState, Verdict};

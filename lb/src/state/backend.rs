@@ -1,0 +1,108 @@
+//! One target at one address, alive: its load, and whether it takes new work. Weight, health and reason are a
+//! snapshot's business (`Member`), so that changing them never loses what is counted here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use crate::model::{GroupName, TargetId};
+use crate::telemetry::BackendMetrics;
+
+/// Names one incarnation of a target: a target that left and came back, or moved, is another backend, so that a
+/// late verdict about the old one finds nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId(pub u64);
+
+/// One target at one address.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its incarnation.
+    pub id: BackendId,
+    /// The group it belongs to.
+    pub group: GroupName,
+    /// The target it is.
+    pub target: TargetId,
+    /// Where it is; absent while its host name is not resolved.
+    pub address: Option<SocketAddr>,
+    /// What it answered, by class.
+    pub metrics: BackendMetrics,
+    load: Load,
+}
+
+/// The counters every worker writes, on a cache line of their own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Load {
+    in_flight: AtomicUsize,
+    admission: AtomicU8,
+}
+
+/// Which new work a backend takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Admission {
+    /// Any.
+    All = 0,
+    /// Only what is sticky to it: it is drained, or its weight is zero.
+    Sticky = 1,
+    /// None: it was deregistered.
+    None = 2,
+}
+
+impl Backend {
+    /// A backend that nothing is in flight at.
+    pub fn new(id: BackendId, group: GroupName, target: TargetId, address: Option<SocketAddr>, workers: usize) -> Self {
+        let load = Load { in_flight: AtomicUsize::new(0), admission: AtomicU8::new(Admission::All as u8) };
+        Self { id, group, target, address, metrics: BackendMetrics::new(workers), load }
+    }
+
+    /// Counts one more request or connection in flight until the guard is dropped.
+    ///
+    /// Answers `None` when the backend takes no new work, or has `connections_max` (0: no limit) in flight.
+    /// The count goes up before the admission is read: whoever closes the admission and then sees a count of zero
+    /// knows that nothing more can begin.
+    pub fn begin(self: &Arc<Self>, connections_max: usize) -> Option<InFlight> {
+        let before = self.load.in_flight.fetch_add(1, Ordering::SeqCst);
+        let guard = InFlight { backend: Arc::clone(self) };
+        let full = connections_max != 0 && before >= connections_max;
+        (!full && self.admission() == Admission::All).then_some(guard)
+    }
+
+    /// Which new work it takes.
+    pub fn admission(&self) -> Admission {
+        match self.load.admission.load(Ordering::SeqCst) {
+            0 => Admission::All,
+            1 => Admission::Sticky,
+            _ => Admission::None,
+        }
+    }
+
+    /// Says which new work it takes. Only the publisher does.
+    pub(super) fn admit(&self, admission: Admission) {
+        self.load.admission.store(admission as u8, Ordering::SeqCst);
+    }
+
+    /// Requests and connections in flight, over all workers.
+    pub fn in_flight(&self) -> usize {
+        self.load.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// One request or connection in flight at a backend. It travels with the work to its last byte.
+#[derive(Debug)]
+pub struct InFlight {
+    backend: Arc<Backend>,
+}
+
+impl InFlight {
+    /// Where the work is.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.backend.load.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}

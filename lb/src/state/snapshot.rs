@@ -1,0 +1,147 @@
+//! The one immutable value that the data plane, the checker, the API and the metrics read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::balance::Balancer;
+use crate::listen::BoundSocket;
+use crate::model::{Config, Forward, GroupName, HeldTarget, Listener, ListenerName, TargetGroup};
+use crate::state::{Backend, BackendId};
+use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
+
+/// All that is live at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts snapshots; every publication has the next one.
+    pub generation: u64,
+    /// What was wanted when it was made.
+    pub config: Arc<Config>,
+    /// Listeners, by name.
+    pub frontends: BTreeMap<ListenerName, Arc<Frontend>>,
+    /// Pools, one for each distinct forward. A group nobody forwards to has one as well, unused.
+    pub pools: BTreeMap<Forward, Arc<Pool>>,
+    /// The id the next new backend gets.
+    pub next_backend: BackendId,
+    /// When to compile again although nothing changes (a drain's deadline).
+    pub wake_at: Option<Instant>,
+}
+
+/// A listener, live.
+#[derive(Debug)]
+pub struct Frontend {
+    /// As it is wanted.
+    pub listener: Arc<Listener>,
+    /// The sockets it accepts from.
+    pub socket: Arc<BoundSocket>,
+    /// Who answers its requests.
+    pub pool: Arc<Pool>,
+    /// Its counters.
+    pub metrics: Arc<ListenerMetrics>,
+    /// The counters of its requests to this pool's group.
+    pub route: Arc<RouteMetrics>,
+}
+
+/// The targets of a group as one forward uses them.
+#[derive(Debug)]
+pub struct Pool {
+    /// Which forward it serves.
+    pub forward: Forward,
+    /// Its group, as wanted.
+    pub group: Arc<TargetGroup>,
+    /// Whether a listener forwards here. Targets of an unused pool are not probed.
+    pub used: bool,
+    /// Every target of the group, by id, and those that are leaving.
+    pub members: Arc<[Member]>,
+    /// Chooses among those that may take new work now.
+    pub balancer: Box<dyn Balancer>,
+    /// How many may take new work now. Zero: see `waiting`.
+    pub eligible: usize,
+    /// Whether no target may take work, and yet one may soon: no target has had its first verdict.
+    pub waiting: bool,
+    /// Whether unhealthy targets are used because none is healthy.
+    pub failed_open: bool,
+    /// The group's counters.
+    pub metrics: Arc<GroupMetrics>,
+}
+
+/// One target of a pool.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// As it is wanted; a leaving one: as it last was.
+    pub held: Arc<HeldTarget>,
+    /// Its life.
+    pub backend: Arc<Backend>,
+    /// The state it is in.
+    pub state: TargetState,
+    /// Why, in one sentence.
+    pub reason: Arc<str>,
+    /// Since when.
+    pub since: SystemTime,
+    /// Deregistered: what is in flight is cut at this time.
+    pub leaves_at: Option<Instant>,
+}
+
+/// The state of a target, as users see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetState {
+    /// No verdict yet.
+    Initial,
+    /// Passes its checks.
+    Healthy,
+    /// Fails its checks.
+    Unhealthy,
+    /// Takes no new work (but what is sticky to it).
+    Draining,
+    /// Taken out for failing requests.
+    Ejected,
+    /// No listener forwards to its group.
+    Unused,
+}
+
+impl TargetState {
+    /// Every state, in the order of reports.
+    pub const ALL: [Self; 6] =
+        [Self::Initial, Self::Healthy, Self::Unhealthy, Self::Draining, Self::Ejected, Self::Unused];
+
+    /// As written in the API, events and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Ejected => "ejected",
+            Self::Unused => "unused",
+        }
+    }
+}
+
+/// What checks say of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthState {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Which probe said so and how, in one sentence.
+    pub reason: Arc<str>,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+/// The verdict of checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// None yet.
+    Initial,
+    /// It passes.
+    Healthy,
+    /// It fails.
+    Unhealthy,
+}
+
+impl Snapshot {
+    /// The pool that stands for a group as it is, whether or not a listener uses it.
+    pub fn pool_of(&self, group: &GroupName) -> Option<&Arc<Pool>> {
+        self.pools.get(&Forward::to(group.clone()))
+    }
+}

@@ -1,0 +1,201 @@
+//! The cells of each thing that is counted: a listener, its route to a group, a group, a backend, a worker.
+
+use super::{Counter, Gauge, Histogram, Sharded};
+
+/// The class of a status, `1xx` to `5xx`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeClass(u8);
+
+impl CodeClass {
+    /// The label of each class, in order.
+    pub const LABELS: [&'static str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+    /// The class of a status; what lies outside of 100 to 599 counts as `5xx`.
+    pub fn of(status: u16) -> Self {
+        Self(if (100..600).contains(&status) { (status / 100 - 1) as u8 } else { 4 })
+    }
+
+    fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Counts by class of status.
+#[derive(Debug, Default)]
+pub struct ByClass([Counter; CodeClass::LABELS.len()]);
+
+impl ByClass {
+    /// Counts one answer.
+    pub fn add(&self, class: CodeClass) {
+        self.0[class.index()].add(1);
+    }
+
+    /// The count of each class, in the order of [`CodeClass::LABELS`].
+    pub fn get(&self) -> [u64; CodeClass::LABELS.len()] {
+        self.0.each_ref().map(Counter::get)
+    }
+}
+
+/// Why a request was not compliant (`elbow_noncompliant_requests_total{class}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NoncompliantClass {
+    /// Harmless, yet not as the RFC writes it; forwarded in our own form.
+    Acceptable = 0,
+    /// Its framing or routing can be read in two ways; refused.
+    Ambiguous = 1,
+    /// Malformed; refused.
+    Severe = 2,
+}
+
+impl NoncompliantClass {
+    /// The label of each class, in order.
+    pub const LABELS: [&'static str; 3] = ["acceptable", "ambiguous", "severe"];
+}
+
+/// Statuses of answers that elbow makes itself, in the order of their counters.
+pub const LB_CODES: [u16; 14] = [400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
+
+/// What a listener counts.
+#[derive(Debug)]
+pub struct ListenerMetrics {
+    /// By worker.
+    pub workers: Sharded<ListenerCells>,
+}
+
+/// What a listener counts, for one worker.
+#[derive(Debug, Default)]
+pub struct ListenerCells {
+    /// Client connections open now.
+    pub connections_open: Gauge,
+    /// Client connections ever accepted.
+    pub connections_total: Counter,
+    /// Bytes received from clients.
+    pub received_bytes: Counter,
+    /// Bytes sent to clients.
+    pub sent_bytes: Counter,
+    /// Answers made by elbow, by [`LB_CODES`].
+    pub lb_responses: [Counter; LB_CODES.len()],
+    /// Requests that were not compliant, by [`NoncompliantClass`].
+    pub noncompliant: [Counter; NoncompliantClass::LABELS.len()],
+}
+
+impl ListenerMetrics {
+    /// Cells for each worker.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: Sharded::new(workers) }
+    }
+}
+
+impl ListenerCells {
+    /// Counts an answer that elbow made itself.
+    pub fn lb_response(&self, status: u16) {
+        if let Some(index) = LB_CODES.iter().position(|&code| code == status) {
+            self.lb_responses[index].add(1);
+        }
+    }
+
+    /// Counts a request that was not compliant.
+    pub fn noncompliant(&self, class: NoncompliantClass) {
+        self.noncompliant[class as usize].add(1);
+    }
+}
+
+/// What a listener's requests to one group count.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    /// By worker.
+    pub workers: Sharded<RouteCells>,
+}
+
+/// What a listener's requests to one group count, for one worker.
+#[derive(Debug, Default)]
+pub struct RouteCells {
+    /// Answers, by class, elbow's own among them.
+    pub requests: ByClass,
+    /// From the first byte of the request to the last of the answer.
+    pub duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// Cells for each worker.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: Sharded::new(workers) }
+    }
+}
+
+/// What a target group counts.
+#[derive(Debug)]
+pub struct GroupMetrics {
+    /// By worker.
+    pub workers: Sharded<GroupCells>,
+    /// Probes that passed; the checker writes it.
+    pub probes_passed: Counter,
+    /// Probes that failed; the checker writes it.
+    pub probes_failed: Counter,
+}
+
+/// What a target group counts, for one worker.
+#[derive(Debug, Default)]
+pub struct GroupCells {
+    /// From the request's last byte sent to the first byte of the target's answer.
+    pub target_response: Histogram,
+    /// Connections to targets that could not be made or broke before an answer.
+    pub connection_errors: Counter,
+    /// Requests that another attempt saved.
+    pub retries_succeeded: Counter,
+    /// Requests that failed although they were tried again.
+    pub retries_failed: Counter,
+    /// Requests refused because every target had its `connections_max` in flight.
+    pub spillover: Counter,
+    /// Requests sent to unhealthy targets because none was healthy.
+    pub failed_open: Counter,
+}
+
+impl GroupMetrics {
+    /// Cells for each worker.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: Sharded::new(workers), probes_passed: Counter::default(), probes_failed: Counter::default() }
+    }
+}
+
+/// What a backend answered.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    /// By worker; small, since there may be ten thousand backends.
+    workers: Box<[ByClass]>,
+}
+
+impl BackendMetrics {
+    /// Cells for each worker.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: (0..workers).map(|_| ByClass::default()).collect() }
+    }
+
+    /// Counts one answer.
+    pub fn answered(&self, worker: usize, class: CodeClass) {
+        self.workers[worker].add(class);
+    }
+
+    /// Answers by class, in the order of [`CodeClass::LABELS`].
+    pub fn answers(&self) -> [u64; CodeClass::LABELS.len()] {
+        let mut sum = [0; CodeClass::LABELS.len()];
+        for cells in &self.workers {
+            for (sum, count) in sum.iter_mut().zip(cells.get()) {
+                *sum += count;
+            }
+        }
+        sum
+    }
+}
+
+/// What a worker counts of itself.
+#[derive(Debug, Default)]
+pub struct WorkerMetrics {
+    /// Panics that cost one connection each.
+    pub panics: Counter,
+    /// Access-log lines dropped because the queue was full.
+    pub access_log_dropped: Counter,
+    /// Connections refused because a limit on connections was reached.
+    pub connections_refused: Counter,
+}
