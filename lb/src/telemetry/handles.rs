@@ -194,8 +194,6 @@ impl BackendMetrics {
 pub struct WorkerMetrics {
     /// Panics that cost one connection each.
     pub panics: Counter,
-    /// Access-log lines dropped because the queue was full.
-    pub access_log_dropped: Counter,
     /// Connections refused because a limit on connections was reached.
     pub connections_refused: Counter,
 }
