@@ -1,1 +1,10 @@
-//! stub
+//! The behaviour of elbow as its users meet it, through public doors only: sockets, the command line, the admin API.
+//!
+//! One file per area; [`harness`] is the vocabulary they are written in, and [`tidy`] holds the house rules. One test
+//! binary, so that linking is paid once.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics, and says what it saw")]
+#![expect(unreachable_pub, reason = "the harness reads as a vocabulary; nothing outside this binary sees it")]
+
+#[allow(dead_code, unused_imports, reason = "the vocabulary is ahead of the tests that use it")]
+mod harness;
+mod tidy;

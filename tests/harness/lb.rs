@@ -1,0 +1,459 @@
+//! A real elbow: the binary as a child process, with a state directory of its own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::client::{Client, Response};
+use super::{PATIENCE, Upstream, eventually, within};
+
+/// What elbow is started with: one HTTP listener `web` before one target group `app`, and what a test adds.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    top: String,
+    listener: String,
+    group: String,
+    health_check: Option<String>,
+    targets: Vec<(String, String)>,
+    more: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// Targets `t0`, `t1` and so on.
+    pub fn targets(upstreams: &[&Upstream]) -> Self {
+        let named = upstreams.iter().enumerate();
+        named.fold(Self::default(), |setup, (index, upstream)| setup.target(&format!("t{index}"), upstream, ""))
+    }
+
+    /// One more target, with more keys such as `weight = 3`.
+    pub fn target(self, id: &str, upstream: &Upstream, keys: &str) -> Self {
+        self.target_at(id, upstream.address(), keys)
+    }
+
+    /// One more target by its address.
+    pub fn target_at(mut self, id: &str, address: SocketAddr, keys: &str) -> Self {
+        self.targets.push((id.to_owned(), format!("address = \"{address}\"\n{keys}")));
+        self
+    }
+
+    /// More keys of the listener.
+    pub fn listener(mut self, keys: &str) -> Self {
+        let _ = writeln!(self.listener, "{keys}");
+        self
+    }
+
+    /// More keys of the target group.
+    pub fn group(mut self, keys: &str) -> Self {
+        let _ = writeln!(self.group, "{keys}");
+        self
+    }
+
+    /// The health check of the target group; without it elbow's own default holds.
+    pub fn health_check(mut self, keys: &str) -> Self {
+        self.health_check = Some(keys.to_owned());
+        self
+    }
+
+    /// A health check that comes to its verdict within fractions of a second.
+    pub fn quick_health_check(self) -> Self {
+        self.health_check("protocol = \"http\"\npath = \"/health\"\ninterval = \"100ms\"\ntimeout = \"90ms\"")
+    }
+
+    /// Whole tables, such as `[shutdown]`.
+    pub fn top(mut self, tables: &str) -> Self {
+        let _ = writeln!(self.top, "{tables}");
+        self
+    }
+
+    /// Whole tables at the end, such as another `[[listener]]`.
+    pub fn more(mut self, tables: &str) -> Self {
+        let _ = writeln!(self.more, "{tables}");
+        self
+    }
+
+    /// One more argument of `elbow run`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// One more environment variable.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The configuration file.
+    pub fn toml(&self) -> String {
+        let Self { top, listener, group, more, .. } = self;
+        let mut toml = format!(
+            "{top}\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\ntarget_group = \"app\"\n{listener}\n\
+             [[target_group]]\nname = \"app\"\n{group}\n"
+        );
+        if let Some(keys) = &self.health_check {
+            let _ = writeln!(toml, "[target_group.health_check]\n{keys}");
+        }
+        for (id, keys) in &self.targets {
+            let _ = writeln!(toml, "[[target_group.target]]\nid = \"{id}\"\n{keys}");
+        }
+        toml + more
+    }
+
+    /// Starts elbow and waits until every target has had its first verdict.
+    pub async fn start(self) -> Lb {
+        let lb = self.start_cold().await;
+        eventually("a first verdict about every target", PATIENCE, async || {
+            lb.target_states("app").await.values().all(|state| state != "initial")
+        })
+        .await;
+        lb
+    }
+
+    /// Starts elbow and waits until its sockets are bound.
+    pub async fn start_cold(self) -> Lb {
+        let mut lb = Lb::prepared(self);
+        lb.run().await;
+        lb
+    }
+
+    /// Runs elbow where it is expected to refuse, and hands back how it ended.
+    pub async fn start_refused(self) -> Output {
+        let lb = Lb::prepared(self);
+        let mut command = lb.command();
+        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
+        within("the refusal to start", PATIENCE, output).await.expect("elbow can be run")
+    }
+}
+
+/// A running elbow. It is killed when this value goes, and what it said is shown when the test fails.
+pub struct Lb {
+    setup: Setup,
+    directory: TempDir,
+    child: Option<Child>,
+    admin: Option<Admin>,
+    listeners: BTreeMap<String, SocketAddr>,
+}
+
+impl Lb {
+    fn prepared(setup: Setup) -> Self {
+        let directory = tempfile::Builder::new().prefix("elbow-test-").tempdir().expect("a temporary directory");
+        let lb = Self { setup, directory, child: None, admin: None, listeners: BTreeMap::new() };
+        lb.write_config(&lb.setup.toml());
+        lb
+    }
+
+    fn command(&self) -> Command {
+        let mut command = elbow();
+        command.args(["run", "--admin", "127.0.0.1:0", "--config"]).arg(self.config_path());
+        command.arg("--state-dir").arg(self.state_dir());
+        command.args(&self.setup.arguments);
+        command.envs(self.setup.environment.iter().cloned());
+        command
+    }
+
+    async fn run(&mut self) {
+        let log = |name| File::options().create(true).append(true).open(self.path(name)).expect("a log file");
+        let mut command = self.command();
+        command.stdout(log("stdout")).stderr(log("stderr")).kill_on_drop(true);
+        let mut child = command.spawn().expect("elbow can be run");
+        let pid = child.id().expect("a child that runs has a pid");
+        let run_json = self.state_dir().join("run.json");
+        let mut written = None;
+        eventually("run.json of the new process", PATIENCE, async || {
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                panic!("elbow ended with {status} while starting:\n{}", self.logs());
+            }
+            written = read_json(&run_json).filter(|run| run["pid"] == pid);
+            written.is_some()
+        })
+        .await;
+        self.child = Some(child);
+        self.take_up(&written.expect("it was just read"));
+    }
+
+    fn take_up(&mut self, run: &serde_json::Value) {
+        let address = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse().ok());
+        let token = std::fs::read_to_string(self.state_dir().join("admin.token"));
+        self.admin =
+            address(&run["admin"]).map(|address| Admin { address, token: token.unwrap_or_default().trim().to_owned() });
+        let listeners = run["listeners"].as_object().expect("run.json has listeners");
+        let bound = |(name, value): (&String, &serde_json::Value)| Some((name.clone(), address(value)?));
+        self.listeners = listeners.iter().filter_map(bound).collect();
+    }
+
+    /// Reads run.json again, after listeners changed.
+    pub fn refresh(&mut self) {
+        let run = read_json(&self.state_dir().join("run.json")).expect("run.json is there while elbow runs");
+        self.take_up(&run);
+    }
+
+    /// Kills it as a crash would, and waits until it is gone.
+    pub async fn kill9(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait_for_exit().await;
+    }
+
+    /// Starts it again on the same state directory.
+    pub async fn start_again(&mut self) {
+        assert!(self.child.is_none(), "it is still running");
+        self.run().await;
+    }
+
+    /// Waits until the process has ended.
+    pub async fn wait_for_exit(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it is running");
+        within("the end of elbow", PATIENCE, child.wait()).await.expect("a child can be waited for")
+    }
+
+    /// Whether the process still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    /// Replaces the configuration file and reloads it; the answer of the API.
+    pub async fn reload(&mut self, toml: &str) -> Response {
+        self.write_config(toml);
+        let response = self.admin().post("/v1/reload", "").await;
+        self.refresh();
+        response
+    }
+
+    /// Replaces the configuration file.
+    pub fn write_config(&self, toml: &str) {
+        std::fs::write(self.config_path(), toml).expect("the configuration can be written");
+    }
+
+    /// Runs a verb of the command line against this elbow.
+    pub async fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = elbow();
+        command.args(arguments).env("ELBOW_STATE_DIR", self.state_dir());
+        cli_output(command).await
+    }
+
+    /// What it was started with.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The address of the listener `web`.
+    pub fn web(&self) -> SocketAddr {
+        self.listener("web")
+    }
+
+    /// The address of a listener.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        *self.listeners.get(name).unwrap_or_else(|| panic!("no listener {name:?} in {:?}", self.listeners))
+    }
+
+    /// The names of all listeners that are bound.
+    pub fn listener_names(&self) -> Vec<String> {
+        self.listeners.keys().cloned().collect()
+    }
+
+    /// A client of its admin API.
+    pub fn admin(&self) -> &Admin {
+        self.admin.as_ref().expect("the admin API is on")
+    }
+
+    /// Connects to the listener `web`.
+    pub async fn connect(&self) -> Client {
+        Client::connect(self.web()).await
+    }
+
+    /// One GET to the listener `web` on a connection of its own.
+    pub async fn get(&self, path: &str) -> Response {
+        super::get(self.web(), path).await
+    }
+
+    /// The state of each target of a group by its id.
+    pub async fn target_states(&self, group: &str) -> BTreeMap<String, String> {
+        let targets = self.admin().targets(group).await;
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        targets.iter().map(|target| (text(&target["id"]), text(&target["state"]))).collect()
+    }
+
+    /// Waits until a target is in a state.
+    pub async fn until(&self, group: &str, id: &str, state: &str) {
+        eventually(&format!("{group}/{id} to be {state}"), PATIENCE, async || {
+            self.target_states(group).await.get(id).is_some_and(|now| now == state)
+        })
+        .await;
+    }
+
+    /// The sum of a metric's series that carry these labels; 0 without any.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let text = self.admin().get("/metrics").await.text();
+        sum_of_series(&text, name, labels)
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc tells");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("it is running")
+    }
+
+    /// A file in its own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Its state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Its configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.path("elbow.toml")
+    }
+
+    /// What it wrote to its standard output.
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.path("stdout")).unwrap_or_default()
+    }
+
+    /// What it logged.
+    pub fn logs(&self) -> String {
+        std::fs::read_to_string(self.path("stderr")).unwrap_or_default()
+    }
+}
+
+impl Drop for Lb {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = self.logs();
+            let from = logs.len().saturating_sub(8 << 10);
+            eprintln!("--- what elbow said (its end):\n{}\n---", String::from_utf8_lossy(&logs.as_bytes()[from..]));
+        }
+    }
+}
+
+/// A client of the admin API.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The bearer token.
+    pub token: String,
+}
+
+impl Admin {
+    /// A GET with the token.
+    pub async fn get(&self, path: &str) -> Response {
+        self.request("GET", path, &[], "").await
+    }
+
+    /// A PUT of JSON with the token.
+    pub async fn put(&self, path: &str, body: &str) -> Response {
+        self.request("PUT", path, &[], body).await
+    }
+
+    /// A POST of JSON with the token.
+    pub async fn post(&self, path: &str, body: &str) -> Response {
+        self.request("POST", path, &[], body).await
+    }
+
+    /// A DELETE with the token.
+    pub async fn delete(&self, path: &str) -> Response {
+        self.request("DELETE", path, &[], "").await
+    }
+
+    /// Any request with the token and more headers.
+    pub async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        let token = format!("Bearer {}", self.token);
+        let mut all = vec![("Authorization", token.as_str())];
+        all.extend_from_slice(headers);
+        self.without_token(method, path, &all, body).await
+    }
+
+    /// Any request with just these headers.
+    pub async fn without_token(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        let mut client = Client::connect(self.address).await;
+        client.send(self.head(method, path, headers, body) + body).await;
+        client.response_to(method).await
+    }
+
+    /// The targets of a group as the API shows them.
+    pub async fn targets(&self, group: &str) -> Vec<serde_json::Value> {
+        let response = self.get(&format!("/v1/target-groups/{group}/targets")).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json().as_array().expect("lists are bare arrays").clone()
+    }
+
+    /// Registers a target, or changes it, and expects that to be taken.
+    pub async fn register(&self, group: &str, id: &str, address: SocketAddr) -> Response {
+        let path = format!("/v1/target-groups/{group}/targets/{id}");
+        let response = self.put(&path, &format!("{{\"address\": \"{address}\"}}")).await;
+        assert!(matches!(response.status, 200 | 201), "{} {}", response.status, response.text());
+        response
+    }
+
+    fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            let _ = write!(head, "Host: {}\r\n", self.address);
+        }
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            head.push_str("Content-Type: application/json\r\n");
+        }
+        let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
+        head
+    }
+}
+
+/// The binary under test, without what the environment of the tests would tell it.
+pub fn elbow() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elbow"));
+    for name in ["ELBOW_ADMIN", "ELBOW_TOKEN", "ELBOW_STATE_DIR", "RUST_LOG", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs a verb of the command line to its end.
+pub async fn cli_output(mut command: Command) -> Output {
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
+    within("a verb of the command line", Duration::from_secs(60), output).await.expect("elbow can be run")
+}
+
+/// The sum of a metric's series that carry these labels, in Prometheus text; 0 without any.
+pub fn sum_of_series(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let series = lines.filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (found, given) = series.split_once('{').unwrap_or((series, ""));
+        let carries = |(label, wanted): &(&str, &str)| given.contains(&format!("{label}=\"{wanted}\""));
+        (found == name && labels.iter().all(carries)).then(|| value.parse::<f64>().expect("a number"))
+    });
+    series.sum()
+}
+
+fn read_json(path: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
