@@ -1,0 +1,100 @@
+//! Every metric: its name, its type and its help text, in the order of the exposition.
+
+/// What is known of a metric beside its samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// Its labels, in order.
+    pub labels: &'static [&'static str],
+}
+
+/// The type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up; its name ends in `_total`.
+    Counter,
+    /// A level.
+    Gauge,
+    /// Durations by bucket.
+    Histogram,
+}
+
+macro_rules! metrics {
+    ($($constant:ident: $kind:ident $name:literal { $($label:literal),* } $help:literal;)*) => {
+        $(pub(super) const $constant: Metric =
+            Metric { name: $name, kind: Kind::$kind, help: $help, labels: &[$($label),*] };)*
+
+        /// Every metric there is.
+        pub const METRICS: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    REQUESTS: Counter "elbow_requests_total" { "listener", "target_group", "code_class" }
+        "Requests answered, by class of status, elbow's own answers among them.";
+    REQUEST_DURATION: Histogram "elbow_request_duration_seconds" { "listener", "target_group" }
+        "From the first byte of a request to the last of its answer.";
+    TARGET_RESPONSE: Histogram "elbow_target_response_seconds" { "target_group" }
+        "From the last byte of a request sent to a target to the first byte of its answer.";
+    LB_RESPONSES: Counter "elbow_lb_responses_total" { "listener", "code" }
+        "Answers made by elbow itself, by status.";
+    TARGET_REQUESTS: Counter "elbow_target_requests_total" { "target_group", "target", "code_class" }
+        "Requests answered by a target, by class of status.";
+    TARGETS: Gauge "elbow_targets" { "target_group", "state" }
+        "Targets in each state.";
+    CONNECTIONS_OPEN: Gauge "elbow_connections_open" { "listener" }
+        "Client connections open now.";
+    CONNECTIONS: Counter "elbow_connections_total" { "listener" }
+        "Client connections accepted.";
+    BACKEND_CONNECTION_ERRORS: Counter "elbow_backend_connection_errors_total" { "target_group" }
+        "Connections to targets that could not be made or broke before an answer.";
+    RETRIES: Counter "elbow_retries_total" { "target_group", "result" }
+        "Requests that were tried again, by how that ended.";
+    SURGE_QUEUE_LENGTH: Gauge "elbow_surge_queue_length" { "target_group" }
+        "Requests that wait for a target to have room.";
+    SPILLOVER: Counter "elbow_spillover_total" { "target_group" }
+        "Requests refused because every target was full.";
+    FAILED_OPEN: Gauge "elbow_failed_open" { "target_group" }
+        "1 while unhealthy targets are used because none is healthy.";
+    FAILED_OPEN_REQUESTS: Counter "elbow_failed_open_requests_total" { "target_group" }
+        "Requests sent to unhealthy targets because none was healthy.";
+    HEALTH_PROBES: Counter "elbow_health_probes_total" { "target_group", "result" }
+        "Health probes, by how they ended.";
+    RECEIVED_BYTES: Counter "elbow_received_bytes_total" { "listener" }
+        "Bytes received from clients.";
+    SENT_BYTES: Counter "elbow_sent_bytes_total" { "listener" }
+        "Bytes sent to clients.";
+    NONCOMPLIANT_REQUESTS: Counter "elbow_noncompliant_requests_total" { "listener", "class" }
+        "Requests that were not as the RFCs write them; ambiguous and severe ones were refused.";
+    CONNECTIONS_REFUSED: Counter "elbow_connections_refused_total" {}
+        "Client connections refused because a limit on connections was reached.";
+    WORKER_PANICS: Counter "elbow_worker_panics_total" {}
+        "Panics on workers; each cost one connection.";
+    ACCESS_LOG_DROPPED: Counter "elbow_access_log_dropped_total" {}
+        "Access-log lines lost because the queue was full or a write failed.";
+    CONFIG_REVISION: Gauge "elbow_config_revision" {}
+        "The revision of the configuration that holds.";
+    CONFIG_LAST_APPLY_SUCCESS: Gauge "elbow_config_last_apply_success" {}
+        "1 if the last attempt to take over the configuration file succeeded.";
+    BUILD_INFO: Gauge "elbow_build_info" { "version", "commit" }
+        "Always 1; its labels say what is running.";
+    PROCESS_CPU: Counter "process_cpu_seconds_total" {}
+        "User and system CPU time spent, in seconds.";
+    PROCESS_RESIDENT_MEMORY: Gauge "process_resident_memory_bytes" {}
+        "Resident memory size in bytes.";
+    PROCESS_VIRTUAL_MEMORY: Gauge "process_virtual_memory_bytes" {}
+        "Virtual memory size in bytes.";
+    PROCESS_OPEN_FDS: Gauge "process_open_fds" {}
+        "Number of open file descriptors.";
+    PROCESS_MAX_FDS: Gauge "process_max_fds" {}
+        "Maximum number of open file descriptors.";
+    PROCESS_START_TIME: Gauge "process_start_time_seconds" {}
+        "Start time of the process since the Unix epoch, in seconds.";
+    PROCESS_THREADS: Gauge "process_threads" {}
+        "Number of OS threads in the process.";
+}

@@ -1,0 +1,226 @@
+//! The exposition: every sample of one snapshot, as Prometheus text.
+//!
+//! It walks the snapshot, so that the series of a target, a group or a listener go when it goes. Not here: what is
+//! counted (`handles`), what it is called (`names`).
+
+use std::collections::BTreeMap;
+
+use prometheus::TextEncoder;
+use prometheus::proto;
+
+use super::names::{self, Kind, Metric};
+use super::{
+    CodeClass, Counter, GroupCells, Histogram, LB_CODES, ListenerCells, NoncompliantClass, RouteMetrics, Telemetry,
+    process,
+};
+use crate::model::{GroupName, TargetId};
+use crate::state::{Member, Pool, Snapshot, TargetState};
+
+/// Renders all metrics.
+pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bool) -> String {
+    let mut exposition = Exposition::default();
+    for frontend in snapshot.frontends.values() {
+        let listener = frontend.listener.name.as_str();
+        listener_samples(&mut exposition, listener, frontend.metrics.workers.iter());
+        route_samples(&mut exposition, listener, frontend.pool.forward.target_group.as_str(), &frontend.route);
+    }
+    for (group, pools) in pools_by_group(snapshot) {
+        group_samples(&mut exposition, group.as_str(), &pools);
+    }
+    process_samples(&mut exposition, telemetry);
+    exposition.add(names::CONFIG_REVISION, &[], snapshot.config.revision as f64);
+    exposition.add(names::CONFIG_LAST_APPLY_SUCCESS, &[], f64::from(last_apply_success));
+    exposition.encode()
+}
+
+/// Several forwards to one group make several pools, which share the group's counters and its targets.
+fn pools_by_group(snapshot: &Snapshot) -> BTreeMap<&GroupName, Vec<&Pool>> {
+    let mut groups: BTreeMap<_, Vec<&Pool>> = BTreeMap::new();
+    for (forward, pool) in &snapshot.pools {
+        groups.entry(&forward.target_group).or_default().push(pool);
+    }
+    groups
+}
+
+fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iterator<Item = &'a ListenerCells>) {
+    let mut open = 0;
+    let (mut accepted, mut received, mut sent) = (0, 0, 0);
+    let mut answers = [0; LB_CODES.len()];
+    let mut noncompliant = [0; NoncompliantClass::LABELS.len()];
+    for cells in workers {
+        open += cells.connections_open.get();
+        accepted += cells.connections_total.get();
+        received += cells.received_bytes.get();
+        sent += cells.sent_bytes.get();
+        add_each(&mut answers, &cells.lb_responses);
+        add_each(&mut noncompliant, &cells.noncompliant);
+    }
+    // A connection counted out on another worker than in may be seen the other way round for a moment.
+    out.add(names::CONNECTIONS_OPEN, &[listener], open.max(0) as f64);
+    out.add(names::CONNECTIONS, &[listener], accepted as f64);
+    out.add(names::RECEIVED_BYTES, &[listener], received as f64);
+    out.add(names::SENT_BYTES, &[listener], sent as f64);
+    for (code, count) in LB_CODES.iter().zip(answers) {
+        out.add(names::LB_RESPONSES, &[listener, &code.to_string()], count as f64);
+    }
+    for (class, count) in NoncompliantClass::LABELS.iter().zip(noncompliant) {
+        out.add(names::NONCOMPLIANT_REQUESTS, &[listener, class], count as f64);
+    }
+}
+
+fn add_each<const N: usize>(sums: &mut [u64; N], counters: &[Counter; N]) {
+    for (sum, counter) in sums.iter_mut().zip(counters) {
+        *sum += counter.get();
+    }
+}
+
+fn route_samples(out: &mut Exposition, listener: &str, group: &str, route: &RouteMetrics) {
+    let mut classes = [0; CodeClass::LABELS.len()];
+    for cells in route.workers.iter() {
+        for (sum, count) in classes.iter_mut().zip(cells.requests.get()) {
+            *sum += count;
+        }
+    }
+    for (class, count) in CodeClass::LABELS.iter().zip(classes) {
+        out.add(names::REQUESTS, &[listener, group, class], count as f64);
+    }
+    let durations: Vec<_> = route.workers.iter().map(|cells| &cells.duration).collect();
+    out.add_histogram(names::REQUEST_DURATION, &[listener, group], &durations);
+}
+
+fn group_samples(out: &mut Exposition, group: &str, pools: &[&Pool]) {
+    let Some(pool) = pools.first() else { return };
+    let metrics = &pool.metrics;
+    let sum = |counter: fn(&GroupCells) -> &Counter| metrics.workers.sum(counter) as f64;
+    let failed_open = pools.iter().any(|pool| pool.failed_open);
+    let responses: Vec<_> = metrics.workers.iter().map(|cells| &cells.target_response).collect();
+    out.add_histogram(names::TARGET_RESPONSE, &[group], &responses);
+    out.add(names::BACKEND_CONNECTION_ERRORS, &[group], sum(|cells| &cells.connection_errors));
+    out.add(names::RETRIES, &[group, "success"], sum(|cells| &cells.retries_succeeded));
+    out.add(names::RETRIES, &[group, "failure"], sum(|cells| &cells.retries_failed));
+    // Requests do not queue for room yet: a full group answers at once, and counts as spillover.
+    out.add(names::SURGE_QUEUE_LENGTH, &[group], 0.0);
+    out.add(names::SPILLOVER, &[group], sum(|cells| &cells.spillover));
+    out.add(names::FAILED_OPEN, &[group], f64::from(failed_open));
+    out.add(names::FAILED_OPEN_REQUESTS, &[group], sum(|cells| &cells.failed_open));
+    out.add(names::HEALTH_PROBES, &[group, "success"], metrics.probes_passed.get() as f64);
+    out.add(names::HEALTH_PROBES, &[group, "failure"], metrics.probes_failed.get() as f64);
+    for state in TargetState::ALL {
+        let count = pool.members.iter().filter(|member| member.state == state).count();
+        out.add(names::TARGETS, &[group, state.as_str()], count as f64);
+    }
+    for (target, member) in members_by_target(&pool.members) {
+        target_samples(out, group, target.as_str(), member);
+    }
+}
+
+/// One member for each id: a target that moved to another address is there twice until the old one has left, and
+/// the new one speaks for it.
+fn members_by_target(members: &[Member]) -> BTreeMap<&TargetId, &Member> {
+    let mut targets = BTreeMap::new();
+    for member in members {
+        if member.leaves_at.is_none() || !targets.contains_key(&member.backend.target) {
+            targets.insert(&member.backend.target, member);
+        }
+    }
+    targets
+}
+
+fn target_samples(out: &mut Exposition, group: &str, target: &str, member: &Member) {
+    for (class, count) in CodeClass::LABELS.iter().zip(member.backend.metrics.answers()) {
+        // With ten thousand targets each class counts; the only final answer in 1xx is a 101.
+        if count > 0 || *class != "1xx" {
+            out.add(names::TARGET_REQUESTS, &[group, target, class], count as f64);
+        }
+    }
+}
+
+fn process_samples(out: &mut Exposition, telemetry: &Telemetry) {
+    let workers = &telemetry.workers;
+    out.add(names::CONNECTIONS_REFUSED, &[], workers.sum(|cells| &cells.connections_refused) as f64);
+    out.add(names::WORKER_PANICS, &[], workers.sum(|cells| &cells.panics) as f64);
+    out.add(names::ACCESS_LOG_DROPPED, &[], telemetry.access_log.dropped() as f64);
+    out.add(names::BUILD_INFO, &[telemetry.build.version, telemetry.build.commit], 1.0);
+    for (metric, value) in process::samples() {
+        out.add(metric, &[], value);
+    }
+}
+
+/// Samples by metric, until they are written.
+#[derive(Default)]
+struct Exposition {
+    samples: BTreeMap<&'static str, Vec<proto::Metric>>,
+}
+
+impl Exposition {
+    fn add(&mut self, metric: Metric, labels: &[&str], value: f64) {
+        let mut sample = labelled(metric, labels);
+        match metric.kind {
+            Kind::Counter => {
+                let mut counter = proto::Counter::default();
+                counter.set_value(value);
+                sample.set_counter(counter);
+            }
+            Kind::Gauge | Kind::Histogram => {
+                let mut gauge = proto::Gauge::default();
+                gauge.set_value(value);
+                sample.set_gauge(gauge);
+            }
+        }
+        self.samples.entry(metric.name).or_default().push(sample);
+    }
+
+    fn add_histogram(&mut self, metric: Metric, labels: &[&str], workers: &[&Histogram]) {
+        let in_bucket = |index| workers.iter().map(|histogram| histogram.bucket(index)).sum::<u64>();
+        let mut buckets = Vec::with_capacity(Histogram::BOUNDS_US.len());
+        let mut count = 0;
+        for (index, &bound_us) in Histogram::BOUNDS_US.iter().enumerate() {
+            count += in_bucket(index);
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(seconds(bound_us));
+            bucket.set_cumulative_count(count);
+            buckets.push(bucket);
+        }
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(count + in_bucket(Histogram::BOUNDS_US.len()));
+        histogram.set_sample_sum(seconds(workers.iter().map(|histogram| histogram.sum_us()).sum()));
+        let mut sample = labelled(metric, labels);
+        sample.set_histogram(histogram);
+        self.samples.entry(metric.name).or_default().push(sample);
+    }
+
+    fn encode(mut self) -> String {
+        let mut families = Vec::with_capacity(names::METRICS.len());
+        for metric in names::METRICS {
+            let Some(samples) = self.samples.remove(metric.name) else { continue };
+            let mut family = proto::MetricFamily::default();
+            family.set_name(metric.name.into());
+            family.set_help(metric.help.into());
+            family.set_field_type(match metric.kind {
+                Kind::Counter => proto::MetricType::COUNTER,
+                Kind::Gauge => proto::MetricType::GAUGE,
+                Kind::Histogram => proto::MetricType::HISTOGRAM,
+            });
+            family.set_metric(samples);
+            families.push(family);
+        }
+        // It fails only on a family without samples or of an unknown type, and there is none.
+        TextEncoder::new().encode_to_string(&families).unwrap_or_default()
+    }
+}
+
+fn labelled(metric: Metric, labels: &[&str]) -> proto::Metric {
+    debug_assert_eq!(metric.labels.len(), labels.len(), "{}", metric.name);
+    let pair = |(name, value): (&&str, &&str)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).into());
+        pair.set_value((*value).into());
+        pair
+    };
+    proto::Metric::from_label(metric.labels.iter().zip(labels).map(pair).collect())
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1_000_000.0
+}
