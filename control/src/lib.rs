@@ -1,5 +1,10 @@
 //! elbow's control side: what is wanted and how it is kept, the file it may come from, and the admin API.
 //!
+//! In reading order: [`schema`] is the one native document and its seam to [`lb::model`], [`file`] reads it from
+//! TOML, [`store`] keeps what the API was told, and [`secrets`] are made on the first start.
 //! Not here: traffic (crate `lb`) and probes (crate `health`).
 
-pub mod readiness;
+pub mod file;
+pub mod schema;
+pub mod secrets;
+pub mod store;
