@@ -4,11 +4,16 @@
 //! counts lies in the backends or in cells that one worker alone writes. Not here: who is eligible
 //! (`state::compile`), stickiness, retries (`proxy::attempt`).
 
+mod least_outstanding_requests;
+mod round_robin;
+mod weighted;
+
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::state::{Backend, BackendId};
+use crate::model::Algorithm;
+use crate::state::{Admission, Backend, BackendId};
 
 /// A backend that may take new work, with its share.
 #[derive(Debug, Clone)]
@@ -39,7 +44,7 @@ impl Pick<'_> {
     pub fn allows(&self, candidate: &Candidate) -> bool {
         let backend = &candidate.backend;
         !self.tried.contains(&backend.id)
-            && backend.admission() == crate::state::Admission::All
+            && backend.admission() == Admission::All
             && (self.connections_max == 0 || backend.in_flight() < self.connections_max)
     }
 }
@@ -49,4 +54,23 @@ pub trait Balancer: Debug + Send + Sync {
     /// Chooses a candidate that [`Pick::allows`], or none when there is none. Costs the same at any number of
     /// candidates while nearly all of them are allowed.
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate>;
+}
+
+/// Builds the balancer of a pool: one arm an algorithm.
+///
+/// `seed` decides where walks begin, so that workers and processes do not walk in step.
+pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, seed: u64) -> Box<dyn Balancer> {
+    match algorithm {
+        Algorithm::RoundRobin => Box::new(round_robin::RoundRobin::new(candidates, workers, seed)),
+        Algorithm::LeastOutstandingRequests => {
+            Box::new(least_outstanding_requests::LeastOutstandingRequests::new(candidates))
+        }
+    }
+}
+
+/// Any candidate that is allowed, asked in order from a random start: the last resort when most are not.
+fn any_allowed<'a>(candidates: &'a [Candidate], pick: &Pick<'_>) -> Option<&'a Candidate> {
+    let start = ((pick.random >> 32) * candidates.len() as u64) >> 32;
+    let (before, after) = candidates.split_at(start as usize);
+    after.iter().chain(before).find(|candidate| pick.allows(candidate))
 }

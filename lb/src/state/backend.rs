@@ -45,9 +45,20 @@ pub enum Admission {
     All = 0,
     /// Only what is sticky to it: it is drained, or its weight is zero.
     Sticky = 1,
-    /// None: it was deregistered.
+    /// None: it was deregistered. What is in flight may finish.
     None = 2,
+    /// None, and what is still in flight is to be cut: its time to leave is over.
+    Gone = 3,
 }
+
+impl PartialEq for Backend {
+    /// Ids name incarnations: the same id is the same backend.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Backend {}
 
 impl Backend {
     /// A backend that nothing is in flight at.
@@ -73,13 +84,19 @@ impl Backend {
         match self.load.admission.load(Ordering::SeqCst) {
             0 => Admission::All,
             1 => Admission::Sticky,
-            _ => Admission::None,
+            2 => Admission::None,
+            _ => Admission::Gone,
         }
     }
 
     /// Says which new work it takes. Only the publisher does.
     pub(super) fn admit(&self, admission: Admission) {
         self.load.admission.store(admission as u8, Ordering::SeqCst);
+    }
+
+    /// Whether nothing is in flight. Once the admission is closed, this stays true.
+    pub(super) fn is_idle(&self) -> bool {
+        self.load.in_flight.load(Ordering::SeqCst) == 0
     }
 
     /// Requests and connections in flight, over all workers.

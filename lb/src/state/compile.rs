@@ -1,11 +1,20 @@
 //! The pure function that joins what is wanted with what is seen.
+//!
+//! Its three steps are the members of each group (`members`), the pools that choose among them, and the frontends
+//! that lead there. Whatever neither the wanted nor the seen touched keeps its `Arc`, so that readers may compare
+//! pointers. Not here: taking effect (`publisher`), what changed in words (`event`).
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::members::{Roll, call_roll};
+use crate::balance::{self, Candidate};
 use crate::listen::BoundSockets;
-use crate::model::Config;
-use crate::state::{Observed, Snapshot};
+use crate::model::{Config, Forward, GroupName, Held, Listener, ListenerName, TargetGroup, WhenAllUnhealthy};
+use crate::state::{BackendId, Frontend, Member, Observed, Pool, Snapshot, TargetState};
+use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 
 /// What is wanted, with the sockets that were bound for it.
 #[derive(Debug, Clone)]
@@ -28,7 +37,148 @@ pub struct Now {
 }
 
 /// Makes the next snapshot. What neither the wanted nor the seen touched keeps its `Arc`.
+///
+/// A group that is no longer wanted keeps a pool while targets of it are leaving, so that what is in flight there
+/// has its deregistration delay like any other.
 pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>, now: Now) -> Snapshot {
-    let _ = (wanted, observed, previous, now);
-    unreachable!("being written")
+    let generation = previous.map_or(0, |previous| previous.generation) + 1;
+    let mut next_backend = previous.map_or(BackendId(1), |previous| previous.next_backend);
+    let mut asked: BTreeMap<&GroupName, BTreeSet<&Forward>> = BTreeMap::new();
+    for held in wanted.config.listeners.values() {
+        asked.entry(&held.wanted.forward.target_group).or_default().insert(&held.wanted.forward);
+    }
+    let mut pools = BTreeMap::new();
+    for name in group_names(&wanted.config, previous) {
+        let roll = Roll {
+            group: wanted.config.groups.get(name),
+            before: previous.and_then(|previous| previous.config.groups.get(name)),
+            pool: previous.and_then(|previous| previous.pool_of(name)),
+            used: asked.contains_key(name),
+            observed,
+            now,
+            workers: wanted.workers,
+        };
+        let members = call_roll(name, &roll, &mut next_backend);
+        let Some(settings) = settings(&roll).filter(|_| roll.group.is_some() || !members.is_empty()) else {
+            continue;
+        };
+        let metrics =
+            roll.pool.map_or_else(|| GroupMetrics::new(wanted.workers).into(), |old| Arc::clone(&old.metrics));
+        let plain = Forward::to(name.clone());
+        let forwards: BTreeSet<_> = asked.get(name).into_iter().flatten().copied().chain([&plain]).collect();
+        for forward in forwards {
+            let old = previous.and_then(|previous| previous.pools.get(forward));
+            let kept = old.filter(|old| {
+                Arc::ptr_eq(&old.members, &members) && Arc::ptr_eq(&old.group, &settings) && old.used == roll.used
+            });
+            let pool = kept.cloned().unwrap_or_else(|| {
+                let seed = seed(generation, forward, now);
+                let (group, members, metrics) = (Arc::clone(&settings), Arc::clone(&members), Arc::clone(&metrics));
+                Arc::new(pool(forward.clone(), group, roll.used, members, metrics, wanted.workers, seed))
+            });
+            pools.insert(forward.clone(), pool);
+        }
+    }
+    let frontends = frontends(wanted, &pools, previous);
+    let leaving = pools.values().flat_map(|pool| pool.members.iter()).filter_map(|member| member.leaves_at);
+    let wake_at = leaving.min();
+    Snapshot { generation, config: Arc::clone(&wanted.config), frontends, pools, next_backend, wake_at }
+}
+
+/// Every group that is wanted, or that still may have targets leaving.
+fn group_names<'a>(config: &'a Config, previous: Option<&'a Snapshot>) -> BTreeSet<&'a GroupName> {
+    let old = previous.into_iter().flat_map(|previous| previous.pools.keys()).map(|forward| &forward.target_group);
+    config.groups.keys().chain(old).collect()
+}
+
+/// The settings of a group: as they are wanted, or as they last were while its targets are leaving.
+fn settings(roll: &Roll<'_>) -> Option<Arc<TargetGroup>> {
+    let old = roll.pool.map(|pool| &pool.group);
+    match (roll.group, old) {
+        (None, old) => old.cloned(),
+        (Some(group), Some(old)) if group.settings.wanted == **old => Some(Arc::clone(old)),
+        (Some(group), _) => Some(Arc::new(group.settings.wanted.clone())),
+    }
+}
+
+/// Chooses who may take new work: the healthy; failing that the unhealthy, where the group fails open.
+fn pool(
+    forward: Forward,
+    group: Arc<TargetGroup>,
+    used: bool,
+    members: Arc<[Member]>,
+    metrics: Arc<GroupMetrics>,
+    workers: usize,
+    seed: u64,
+) -> Pool {
+    let mut takers = Takers::default();
+    for member in members.iter().filter(|member| member.held.weight().get() > 0) {
+        match member.state {
+            TargetState::Healthy => takers.healthy += 1,
+            TargetState::Unhealthy => takers.unhealthy += 1,
+            TargetState::Initial => takers.initial += 1,
+            TargetState::Draining | TargetState::Ejected | TargetState::Unused => {}
+        }
+    }
+    let fails_open = group.when_all_unhealthy == WhenAllUnhealthy::FailOpen;
+    let failed_open = takers.healthy == 0 && takers.unhealthy > 0 && fails_open;
+    let chosen = if failed_open { TargetState::Unhealthy } else { TargetState::Healthy };
+    let chosen = members.iter().filter(|member| member.state == chosen);
+    let candidates: Vec<_> = chosen.filter_map(|member| candidate(member, forward.port)).collect();
+    let eligible = candidates.len();
+    let waiting = takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0;
+    let algorithm = forward.algorithm.unwrap_or(group.algorithm);
+    let balancer = balance::build(algorithm, candidates, workers, seed);
+    Pool { forward, group, used, members, balancer, eligible, waiting, failed_open, metrics }
+}
+
+/// How many targets that have a share are in which state.
+#[derive(Default)]
+struct Takers {
+    healthy: usize,
+    unhealthy: usize,
+    initial: usize,
+}
+
+fn candidate(member: &Member, port: Option<u16>) -> Option<Candidate> {
+    let weight = member.held.weight().get();
+    let mut address = member.backend.address.filter(|_| weight > 0)?;
+    if let Some(port) = port {
+        address.set_port(port);
+    }
+    Some(Candidate { backend: Arc::clone(&member.backend), address, weight })
+}
+
+/// A different number for each balancer ever built, so that workers and processes do not walk in step.
+fn seed(generation: u64, forward: &Forward, now: Now) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (generation, forward, now.wall).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn frontends(
+    wanted: &Wanted,
+    pools: &BTreeMap<Forward, Arc<Pool>>,
+    previous: Option<&Snapshot>,
+) -> BTreeMap<ListenerName, Arc<Frontend>> {
+    let frontend = |(name, held): (&ListenerName, &Arc<Held<Listener>>)| {
+        let pool = pools.get(&held.wanted.forward)?;
+        let socket = wanted.sockets.get(name)?;
+        let old = previous.and_then(|previous| previous.frontends.get(name));
+        let same_listener = old.filter(|old| *old.listener == held.wanted);
+        let same = same_listener.filter(|old| Arc::ptr_eq(&old.pool, pool) && Arc::ptr_eq(&old.socket, socket));
+        if let Some(old) = same {
+            return Some((name.clone(), Arc::clone(old)));
+        }
+        let same_route = old.filter(|old| old.pool.forward.target_group == pool.forward.target_group);
+        let frontend = Frontend {
+            listener: same_listener.map_or_else(|| held.wanted.clone().into(), |old| Arc::clone(&old.listener)),
+            socket: Arc::clone(socket),
+            pool: Arc::clone(pool),
+            metrics: old.map_or_else(|| ListenerMetrics::new(wanted.workers).into(), |old| Arc::clone(&old.metrics)),
+            route: same_route.map_or_else(|| RouteMetrics::new(wanted.workers).into(), |old| Arc::clone(&old.route)),
+        };
+        Some((name.clone(), Arc::new(frontend)))
+    };
+    wanted.config.listeners.iter().filter_map(frontend).collect()
 }

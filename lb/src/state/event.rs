@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::model::{GroupName, TargetId};
-use crate::state::{Snapshot, TargetState};
+use crate::state::{Member, Snapshot, TargetState};
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,52 @@ pub enum EventKind {
 
 /// What changed from one snapshot to the next.
 pub fn difference(previous: &Snapshot, next: &Snapshot, at: SystemTime) -> Vec<Event> {
-    let _ = (previous, next, at);
-    Vec::new()
+    let mut kinds = Vec::new();
+    if previous.config.revision != next.config.revision {
+        kinds.push(EventKind::Config { revision: next.config.revision });
+    }
+    for pool in next.groups() {
+        let group = &pool.forward.target_group;
+        let old = previous.pool_of(group);
+        if old.is_some_and(|old| Arc::ptr_eq(&old.members, &pool.members) && old.failed_open == pool.failed_open) {
+            continue;
+        }
+        targets(group, old.map_or(&[][..], |old| &old.members), &pool.members, &mut kinds);
+        if old.is_some_and(|old| old.failed_open) != pool.failed_open {
+            kinds.push(EventKind::FailOpen(group.clone(), pool.failed_open));
+        }
+    }
+    for old in previous.groups().filter(|old| next.pool_of(&old.forward.target_group).is_none()) {
+        let group = &old.forward.target_group;
+        targets(group, &old.members, &[], &mut kinds);
+        if old.failed_open {
+            kinds.push(EventKind::FailOpen(group.clone(), false));
+        }
+    }
+    kinds.into_iter().map(|kind| Event { at, kind }).collect()
+}
+
+/// Compares the targets of one group, both in the order of ids. Under one id the first member speaks for the target.
+fn targets(group: &GroupName, mut old: &[Member], mut new: &[Member], kinds: &mut Vec<EventKind>) {
+    loop {
+        let id = match (old.first(), new.first()) {
+            (None, None) => return,
+            (Some(old), Some(new)) => std::cmp::min(&old.backend.target, &new.backend.target).clone(),
+            (Some(only), None) | (None, Some(only)) => only.backend.target.clone(),
+        };
+        let (before, after) = (pop(&mut old, &id), pop(&mut new, &id));
+        let (from, to) = (before.map(|member| member.state), after.map(|member| member.state));
+        if from != to {
+            let reason = after.map_or_else(|| Arc::from("it has left its target group"), |m| Arc::clone(&m.reason));
+            kinds.push(EventKind::Target { group: group.clone(), target: id, from, to, reason });
+        }
+    }
+}
+
+/// Takes all members with an id from the front, and answers with the first.
+fn pop<'a>(members: &mut &'a [Member], id: &TargetId) -> Option<&'a Member> {
+    let all = *members;
+    let end = all.iter().position(|member| member.backend.target != *id).unwrap_or(all.len());
+    *members = &all[end..];
+    all[..end].first()
 }

@@ -8,6 +8,7 @@ mod backend;
 mod compile;
 mod event;
 mod live;
+mod members;
 mod observe;
 mod publisher;
 mod snapshot;

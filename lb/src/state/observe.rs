@@ -1,21 +1,21 @@
 //! The door through which the seen enters: verdicts of checks, resolved names, finished drains.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use crate::model::{GroupName, TargetId};
-use crate::state::{BackendId, HealthState};
+use crate::model::Host;
+use crate::state::{BackendId, HealthState, Snapshot};
 
 /// One seen fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
     /// What checks say of a backend.
     Health(BackendId, HealthState),
-    /// Where the host name of a target leads.
-    Resolved(GroupName, TargetId, SocketAddr),
+    /// Where a host name of targets leads.
+    Resolved(Arc<str>, IpAddr),
     /// Nothing is in flight any more at a backend that was deregistered.
     Drained(BackendId),
 }
@@ -25,10 +25,10 @@ pub enum Observation {
 pub struct Observed {
     /// Verdicts by backend.
     pub health: HashMap<BackendId, HealthState>,
-    /// Addresses of targets that are named by host.
-    pub resolved: HashMap<(GroupName, TargetId), SocketAddr>,
+    /// Addresses of host names.
+    pub resolved: HashMap<Arc<str>, IpAddr>,
     /// Deregistered backends with nothing in flight.
-    pub drained: std::collections::HashSet<BackendId>,
+    pub drained: HashSet<BackendId>,
 }
 
 /// Takes in what is seen, from anywhere, never blocking and never dropping: for each subject the newest word stands.
@@ -70,6 +70,11 @@ impl Observations {
     /// Waits until something was seen, and hands over all of it.
     pub async fn next(&self) -> Observed {
         self.inbox.arrived.notified().await;
+        self.take()
+    }
+
+    /// Hands over all that was seen until now.
+    pub(super) fn take(&self) -> Observed {
         std::mem::take(&mut *self.inbox.news.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
@@ -79,8 +84,38 @@ impl Observed {
     pub fn take_in(&mut self, observation: Observation) {
         match observation {
             Observation::Health(backend, health) => drop(self.health.insert(backend, health)),
-            Observation::Resolved(group, target, address) => drop(self.resolved.insert((group, target), address)),
+            Observation::Resolved(name, address) => drop(self.resolved.insert(name, address)),
             Observation::Drained(backend) => drop(self.drained.insert(backend)),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.health.is_empty() && self.resolved.is_empty() && self.drained.is_empty()
+    }
+
+    /// Remembers all that another holds, over what is older.
+    pub(super) fn merge(&mut self, news: Self) {
+        self.health.extend(news.health);
+        self.resolved.extend(news.resolved);
+        self.drained.extend(news.drained);
+    }
+
+    /// Forgets what is of no use once a snapshot was made with it.
+    ///
+    /// A finished drain has had its effect, or was called off. What is known of backends and names that are gone is
+    /// swept once there is more of it than it could be about, so that sweeping costs next to nothing.
+    pub(super) fn forget(&mut self, snapshot: &Snapshot) {
+        self.drained.clear();
+        let members = || snapshot.groups().flat_map(|pool| pool.members.iter());
+        let living = snapshot.groups().map(|pool| pool.members.len()).sum();
+        if self.health.len() > living {
+            let living: HashSet<_> = members().map(|member| member.backend.id).collect();
+            self.health.retain(|backend, _| living.contains(backend));
+        }
+        if self.resolved.len() > living {
+            let named: HashSet<_> = members().map(|member| &member.held.declared.address.host).collect();
+            self.resolved.retain(|name, _| named.contains(&Host::Name(Arc::clone(name))));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::balance::Balancer;
 use crate::listen::BoundSocket;
-use crate::model::{Config, Forward, GroupName, HeldTarget, Listener, ListenerName, TargetGroup};
+use crate::model::{Config, Forward, GroupName, HeldTarget, Listener, ListenerName, TargetGroup, TargetId};
 use crate::state::{Backend, BackendId};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 
@@ -49,9 +49,10 @@ pub struct Pool {
     pub forward: Forward,
     /// Its group, as wanted.
     pub group: Arc<TargetGroup>,
-    /// Whether a listener forwards here. Targets of an unused pool are not probed.
+    /// Whether a listener forwards to its group. Targets of an unused group are not probed.
     pub used: bool,
-    /// Every target of the group, by id, and those that are leaving.
+    /// Every target of the group, by id, and those that are leaving. A target that moved, or was registered again
+    /// elsewhere, has more than one: first the one that is registered, then those that leave.
     pub members: Arc<[Member]>,
     /// Chooses among those that may take new work now.
     pub balancer: Box<dyn Balancer>,
@@ -66,7 +67,7 @@ pub struct Pool {
 }
 
 /// One target of a pool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     /// As it is wanted; a leaving one: as it last was.
     pub held: Arc<HeldTarget>,
@@ -143,5 +144,26 @@ impl Snapshot {
     /// The pool that stands for a group as it is, whether or not a listener uses it.
     pub fn pool_of(&self, group: &GroupName) -> Option<&Arc<Pool>> {
         self.pools.get(&Forward::to(group.clone()))
+    }
+
+    /// Each group's pool that stands for it as it is, by name; groups that are only leaving among them.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        let plain =
+            |forward: &Forward| forward.port.is_none() && forward.protocol.is_none() && forward.algorithm.is_none();
+        self.pools.values().filter(move |pool| plain(&pool.forward))
+    }
+
+    /// A target of a group: as it is registered, or else as it is leaving.
+    pub fn member(&self, group: &GroupName, target: &TargetId) -> Option<&Member> {
+        self.pool_of(group)?.members_of(target).first()
+    }
+}
+
+impl Pool {
+    /// All that stands under one id: the registered target first, then what is leaving.
+    pub fn members_of(&self, target: &TargetId) -> &[Member] {
+        let start = self.members.partition_point(|member| member.backend.target < *target);
+        let end = self.members.partition_point(|member| member.backend.target <= *target);
+        &self.members[start..end]
     }
 }

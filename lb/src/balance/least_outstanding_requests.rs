@@ -1,0 +1,91 @@
+//! The candidate with the fewest requests in flight for its weight, over all workers.
+//!
+//! Up to [`SCAN_MAX`] candidates all are compared; beyond that the best of a few random ones is as good as the best
+//! of all and costs the same at any number. A random fraction of a request is added to each count: it breaks ties
+//! without favouring a place, and between unequal weights it rounds to either side in turn, so that a light target
+//! beside a heavy one gets its share of little traffic, too. Among targets with nothing in flight the choice is
+//! random by weight.
+
+use super::weighted::{WeightLine, next_random};
+use super::{Balancer, Candidate, Pick};
+
+/// Up to how many candidates all are compared.
+const SCAN_MAX: usize = 32;
+
+/// How many random candidates are compared beyond that.
+const SAMPLES: usize = 5;
+
+/// How many random candidates are drawn to find [`SAMPLES`] that are allowed.
+const DRAWS_MAX: usize = 3 * SAMPLES;
+
+#[derive(Debug)]
+pub(super) struct LeastOutstandingRequests {
+    candidates: Vec<Candidate>,
+    /// Present where there are too many to compare all.
+    line: Option<WeightLine>,
+}
+
+impl LeastOutstandingRequests {
+    pub(super) fn new(candidates: Vec<Candidate>) -> Self {
+        let line = (candidates.len() > SCAN_MAX).then(|| WeightLine::of(&candidates));
+        Self { candidates, line }
+    }
+
+    fn best_of_all(&self, pick: &Pick<'_>) -> Option<&Candidate> {
+        let mut random = pick.random;
+        let mut best: Option<(f32, usize, &Candidate)> = None;
+        let mut idle: Option<&Candidate> = None;
+        let mut idle_weight = 0;
+        for candidate in self.candidates.iter().filter(|candidate| pick.allows(candidate)) {
+            let bits = next_random(&mut random);
+            let in_flight = candidate.backend.in_flight();
+            let load = load(candidate, in_flight, bits);
+            if best.is_none_or(|(least, _, _)| load < least) {
+                best = Some((load, in_flight, candidate));
+            }
+            if in_flight == 0 {
+                idle_weight += u64::from(candidate.weight);
+                // Each replaces the one before with its part of the weight so far: in the end all have their share.
+                if ((bits >> 32) * idle_weight) >> 32 < u64::from(candidate.weight) {
+                    idle = Some(candidate);
+                }
+            }
+        }
+        let (_, in_flight, best) = best?;
+        if in_flight == 0 { idle } else { Some(best) }
+    }
+
+    /// Draws by weight, so that a candidate with nothing in flight may be taken as it comes.
+    fn best_of_few(&self, line: &WeightLine, pick: &Pick<'_>) -> Option<&Candidate> {
+        let mut random = pick.random;
+        let draws = (0..DRAWS_MAX).map(|_| &self.candidates[line.at(next_random(&mut random))]);
+        let mut best: Option<(f32, &Candidate)> = None;
+        let mut bits = pick.random.rotate_left(32);
+        for candidate in draws.filter(|candidate| pick.allows(candidate)).take(SAMPLES) {
+            let in_flight = candidate.backend.in_flight();
+            if in_flight == 0 {
+                return Some(candidate);
+            }
+            let load = load(candidate, in_flight, next_random(&mut bits));
+            if best.is_none_or(|(least, _)| load < least) {
+                best = Some((load, candidate));
+            }
+        }
+        best.map(|(_, candidate)| candidate)
+    }
+}
+
+impl Balancer for LeastOutstandingRequests {
+    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
+        match &self.line {
+            None => self.best_of_all(pick),
+            Some(line) => self.best_of_few(line, pick).or_else(|| super::any_allowed(&self.candidates, pick)),
+        }
+    }
+}
+
+/// The load of a candidate with a random fraction of a request more, for its weight.
+fn load(candidate: &Candidate, in_flight: usize, bits: u64) -> f32 {
+    let fraction = (bits & 0xffff) as f32 / 65_536.0;
+    (in_flight as f32 + fraction) / f32::from(candidate.weight)
+}

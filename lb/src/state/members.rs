@@ -1,0 +1,203 @@
+//! The members of one group: who keeps its backend, who gets a new one, who is leaving, and the state of each.
+//!
+//! A backend is kept for a target at the same address, so weight and drains never cost it its load or health; a
+//! target that moved is a new backend, and the old one leaves. Every target leaves through `Draining`, were it for
+//! one snapshot only: that is when its admission is closed. Pure, like `compile`, which calls it.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::model::{Group, GroupName, HeldTarget, Host, TargetId};
+use crate::state::{Backend, BackendId, HealthState, Member, Now, Observed, Pool, TargetState, Verdict};
+
+/// The longest a deregistered target may stay, whatever its group says.
+const LEAVING_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// All that decides about the members of a group.
+pub(super) struct Roll<'a> {
+    /// The group as it is wanted; absent: deleted.
+    pub(super) group: Option<&'a Arc<Group>>,
+    /// The group as it was wanted for the previous snapshot.
+    pub(super) before: Option<&'a Arc<Group>>,
+    /// Its pool in the previous snapshot.
+    pub(super) pool: Option<&'a Arc<Pool>>,
+    /// Whether a listener forwards to it.
+    pub(super) used: bool,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Now,
+    pub(super) workers: usize,
+}
+
+/// Makes the members of a group, by id, what is leaving after what is registered under the same id. They keep their
+/// `Arc` if nothing changed.
+pub(super) fn call_roll(name: &GroupName, roll: &Roll<'_>, next_backend: &mut BackendId) -> Arc<[Member]> {
+    if let Some(pool) = roll.pool
+        && roll.untouched(pool)
+    {
+        return Arc::clone(&pool.members);
+    }
+    let old = roll.pool.map_or(&[][..], |pool| &pool.members);
+    let members = roll.merge(name, old, next_backend);
+    match roll.pool {
+        Some(pool) if *pool.members == *members => Arc::clone(&pool.members),
+        _ => members.into(),
+    }
+}
+
+impl Roll<'_> {
+    /// Whether the members are certainly as before, found out without building them.
+    fn untouched(&self, pool: &Pool) -> bool {
+        let same_group = match (self.group, self.before) {
+            (Some(group), Some(before)) => Arc::ptr_eq(group, before),
+            (None, None) => true,
+            _ => false,
+        };
+        same_group && self.used == pool.used && pool.members.iter().all(|member| self.member_untouched(member))
+    }
+
+    fn member_untouched(&self, member: &Member) -> bool {
+        if member.leaves_at.is_some() {
+            return !self.has_left(member);
+        }
+        match member.state {
+            TargetState::Unused => true,
+            TargetState::Draining => self.address_of(&member.held) == member.backend.address,
+            _ => match self.observed.health.get(&member.backend.id) {
+                Some(health) if member.backend.address.is_some() => {
+                    state_of(health.verdict) == member.state
+                        && health.reason == member.reason
+                        && health.since == member.since
+                        && self.address_of(&member.held) == member.backend.address
+                }
+                _ => member.state == TargetState::Initial && self.address_of(&member.held) == member.backend.address,
+            },
+        }
+    }
+
+    /// Walks what is wanted and what was, both in the order of ids, side by side.
+    fn merge(&self, name: &GroupName, mut old: &[Member], next_backend: &mut BackendId) -> Vec<Member> {
+        let wanted = self.group.map(|group| &group.targets);
+        let mut members = Vec::with_capacity(wanted.map_or(0, |targets| targets.len()) + 8);
+        for (id, held) in wanted.into_iter().flatten() {
+            let gone = run(old, |other| other < id);
+            members.extend(gone.iter().filter_map(|member| self.leaving(member, false)));
+            old = &old[gone.len()..];
+            let same = run(old, |other| other == id);
+            old = &old[same.len()..];
+            let address = self.address_of(held);
+            let kept = same.iter().find(|member| member.backend.address == address && !self.used_again(member));
+            let backend = match kept {
+                Some(member) => Arc::clone(&member.backend),
+                None => {
+                    let fresh = *next_backend;
+                    next_backend.0 += 1;
+                    Arc::new(Backend::new(fresh, name.clone(), id.clone(), address, self.workers))
+                }
+            };
+            members.push(self.registered(held, backend, kept));
+            let others = same.iter().filter(|member| !kept.is_some_and(|kept| std::ptr::eq(kept, *member)));
+            members.extend(others.filter_map(|member| self.leaving(member, true)));
+        }
+        members.extend(old.iter().filter_map(|member| self.leaving(member, false)));
+        members
+    }
+
+    /// Whether a target was of no use before and is now: what was known of it is stale, so it starts as a new one.
+    fn used_again(&self, member: &Member) -> bool {
+        self.used && member.state == TargetState::Unused
+    }
+
+    fn address_of(&self, held: &HeldTarget) -> Option<SocketAddr> {
+        let wanted = &held.declared.address;
+        let ip = match &wanted.host {
+            Host::Ip(ip) => Some(*ip),
+            Host::Name(host) => self.observed.resolved.get(host).copied(),
+        };
+        ip.map(|ip| SocketAddr::new(ip, wanted.port))
+    }
+
+    /// A wanted target. It keeps its `since` while it keeps its state.
+    fn registered(&self, held: &Arc<HeldTarget>, backend: Arc<Backend>, kept: Option<&Member>) -> Member {
+        let (state, reason, since) = self.state_of(held, &backend);
+        let kept = kept.filter(|kept| kept.state == state && kept.leaves_at.is_none());
+        let since = since.or(kept.map(|kept| kept.since)).unwrap_or(self.now.wall);
+        let reason = match (reason, kept) {
+            (Reason::Seen(reason), _) => Arc::clone(reason),
+            (Reason::Ours(ours), Some(kept)) if *ours == *kept.reason => Arc::clone(&kept.reason),
+            (Reason::Ours(ours), _) => ours.into(),
+        };
+        Member { held: Arc::clone(held), backend, state, reason, since, leaves_at: None }
+    }
+
+    fn state_of(&self, held: &HeldTarget, backend: &Backend) -> (TargetState, Reason<'_>, Option<SystemTime>) {
+        if !self.used {
+            return (TargetState::Unused, Reason::ours("no listener forwards to its target group"), None);
+        }
+        if held.adjusted.draining {
+            return (TargetState::Draining, Reason::ours("drained: takes no new work but what is sticky to it"), None);
+        }
+        if let (None, Host::Name(host)) = (backend.address, &held.declared.address.host) {
+            let reason = Reason::Ours(format!("waiting for the name {host} to resolve").into());
+            return (TargetState::Initial, reason, None);
+        }
+        match self.observed.health.get(&backend.id) {
+            None => (TargetState::Initial, Reason::ours("waiting for its first check"), None),
+            Some(HealthState { verdict, reason, since }) => (state_of(*verdict), Reason::Seen(reason), Some(*since)),
+        }
+    }
+
+    /// A target that is not wanted any more, or not at this address, until nothing is in flight or its time is over.
+    fn leaving(&self, member: &Member, moved: bool) -> Option<Member> {
+        if member.leaves_at.is_some() {
+            return (!self.has_left(member)).then(|| member.clone());
+        }
+        // Nothing was ever sent to what had no address; and what was of no use finishes unwatched.
+        if member.backend.address.is_none() || (moved && self.used_again(member)) {
+            return None;
+        }
+        let delay = self.group.map(|group| group.settings.wanted.deregistration_delay);
+        let delay = delay.or(self.pool.map(|pool| pool.group.deregistration_delay)).unwrap_or_default();
+        let what = if moved { "its address changed" } else { "deregistered" };
+        Some(Member {
+            held: Arc::clone(&member.held),
+            backend: Arc::clone(&member.backend),
+            state: TargetState::Draining,
+            reason: format!("{what}: what is in flight has {delay:?} to finish").into(),
+            since: self.now.wall,
+            leaves_at: Some(self.now.instant + delay.min(LEAVING_MAX)),
+        })
+    }
+
+    fn has_left(&self, member: &Member) -> bool {
+        let over = member.leaves_at.is_some_and(|at| at <= self.now.instant);
+        over || self.observed.drained.contains(&member.backend.id)
+    }
+}
+
+/// A sentence of a check's, or one of ours that need not be stored again.
+enum Reason<'a> {
+    Seen(&'a Arc<str>),
+    Ours(Cow<'static, str>),
+}
+
+impl Reason<'_> {
+    const fn ours(text: &'static str) -> Self {
+        Self::Ours(Cow::Borrowed(text))
+    }
+}
+
+fn state_of(verdict: Verdict) -> TargetState {
+    match verdict {
+        Verdict::Initial => TargetState::Initial,
+        Verdict::Healthy => TargetState::Healthy,
+        Verdict::Unhealthy => TargetState::Unhealthy,
+    }
+}
+
+/// The members at the front whose id holds.
+fn run(members: &[Member], holds: impl Fn(&TargetId) -> bool) -> &[Member] {
+    let end = members.iter().position(|member| !holds(&member.backend.target)).unwrap_or(members.len());
+    &members[..end]
+}

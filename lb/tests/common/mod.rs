@@ -1,0 +1,144 @@
+//! A short way to say what is wanted, for tests of what becomes of it.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use lb::listen::BoundSockets;
+use lb::model::{
+    Algorithm, Change, Config, Forward, GroupName, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName,
+    ListenerProtocol, Origin, ProbePort, Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight,
+    WhenAllUnhealthy,
+};
+use lb::state::{HealthState, Verdict, Wanted};
+
+pub(crate) const WORKERS: usize = 2;
+
+/// What is wanted, step by step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Want {
+    pub(crate) config: Config,
+    pub(crate) sockets: BoundSockets,
+}
+
+impl Want {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn apply(&mut self, change: &Change) {
+        self.config = self.config.apply(change).expect("a legal change");
+        self.sockets = lb::listen::bind(&self.sockets, &self.config, WORKERS).expect("a port on loopback");
+    }
+
+    pub(crate) fn with(mut self, change: &Change) -> Self {
+        self.apply(change);
+        self
+    }
+
+    /// A listener that forwards to a group, which is made with it.
+    pub(crate) fn listener(self, name: &str, group: &str) -> Self {
+        let forward = Forward::to(group_name(group));
+        self.group(group).with(&Change::PutListener(Origin::Api, listener(name, forward)))
+    }
+
+    pub(crate) fn group(self, name: &str) -> Self {
+        if self.config.groups.contains_key(name) {
+            return self;
+        }
+        self.with(&Change::PutTargetGroup(Origin::Api, group(name)))
+    }
+
+    pub(crate) fn set(self, name: &str, with: impl FnOnce(&mut TargetGroup)) -> Self {
+        let mut group = self.config.groups[name].settings.wanted.clone();
+        with(&mut group);
+        self.with(&Change::PutTargetGroup(Origin::Api, group))
+    }
+
+    pub(crate) fn delay(self, name: &str, delay: Duration) -> Self {
+        self.set(name, |group| group.deregistration_delay = delay)
+    }
+
+    pub(crate) fn target(self, group: &str, id: &str, address: &str) -> Self {
+        self.weighted(group, id, address, 1)
+    }
+
+    pub(crate) fn weighted(self, group: &str, id: &str, address: &str, weight: u64) -> Self {
+        let target = target(id, address, weight);
+        self.with(&Change::PutTarget(Origin::Api, group_name(group), target))
+    }
+
+    pub(crate) fn without(self, group: &str, target: &str) -> Self {
+        self.with(&Change::DeleteTarget(Origin::Api, group_name(group), id(target)))
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted { config: Arc::new(self.config.clone()), sockets: self.sockets.clone(), workers: WORKERS }
+    }
+}
+
+pub(crate) fn group_name(name: &str) -> GroupName {
+    GroupName::parse(name).expect("a legal name")
+}
+
+pub(crate) fn id(name: &str) -> TargetId {
+    TargetId::parse(name).expect("a legal id")
+}
+
+pub(crate) fn target(name: &str, address: &str, weight: u64) -> Target {
+    let address = HostPort::parse(address).expect("a legal address");
+    Target { id: id(name), address, weight: Weight::new(weight).expect("a legal weight"), zone: None }
+}
+
+pub(crate) fn group(name: &str) -> TargetGroup {
+    TargetGroup {
+        name: group_name(name),
+        protocol: TargetProtocol::Http,
+        algorithm: Algorithm::LeastOutstandingRequests,
+        deregistration_delay: Duration::from_secs(300),
+        when_all_unhealthy: WhenAllUnhealthy::FailOpen,
+        initial_wait: Duration::from_secs(3),
+        connect_timeout: Duration::from_secs(2),
+        response_timeout: Duration::from_secs(60),
+        keepalive_timeout: Duration::from_secs(4),
+        idle_connections_max: 64,
+        connections_max: 0,
+        health_check: HealthCheck {
+            protocol: HealthCheckProtocol::Tcp,
+            port: ProbePort::Traffic,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: Threshold::new(2).expect("legal"),
+            unhealthy_threshold: Threshold::new(2).expect("legal"),
+        },
+    }
+}
+
+pub(crate) fn listener(name: &str, forward: Forward) -> Listener {
+    Listener {
+        name: ListenerName::parse(name).expect("a legal name"),
+        bind: ([127, 0, 0, 1], 0).into(),
+        protocol: ListenerProtocol::Http,
+        forward,
+        head_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        body_rate_min_bytes: 1024,
+        tunnel_idle_timeout: Duration::from_secs(3600),
+        request_line_bytes_max: 16 * 1024,
+        headers_bytes_max: 64 * 1024,
+        header_count_max: 128,
+        body_bytes_max: 0,
+        connections_max: 0,
+        requests_per_connection_max: 0,
+        trusted_proxies: Vec::new(),
+    }
+}
+
+pub(crate) fn healthy() -> HealthState {
+    health(Verdict::Healthy)
+}
+
+pub(crate) fn health(verdict: Verdict) -> HealthState {
+    HealthState { verdict, reason: format!("{verdict:?}").into(), since: SystemTime::UNIX_EPOCH }
+}

@@ -1,0 +1,130 @@
+//! The publisher over real time: what is published and seen takes effect, and what leaves waits for its work.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Want, group_name, healthy, id};
+use lb::state::{Admission, EventKind, Live, Now, Observation, Observed, Observer, Publisher, TargetState, compile};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+struct House {
+    live: Arc<Live>,
+    publisher: Publisher,
+    observer: Observer,
+}
+
+fn start(want: &Want) -> House {
+    let wanted = want.wanted();
+    let now = Now { instant: std::time::Instant::now(), wall: std::time::SystemTime::now() };
+    let live = Arc::new(Live::new(compile(&wanted, &Observed::default(), None, now), 1));
+    let (observer, observations) = Observer::new();
+    let publisher = Publisher::start(&live, wanted, observations);
+    House { live, publisher, observer }
+}
+
+impl House {
+    async fn until(&self, holds: impl Fn(&lb::state::Snapshot) -> bool) {
+        let mut generations = self.live.subscribe();
+        let wait = async {
+            while !holds(&self.live.load()) {
+                generations.changed().await.expect("the publisher lives");
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait).await.expect("in time");
+    }
+
+    fn state(&self, target: &str) -> Option<TargetState> {
+        self.live.load().member(&group_name("app"), &id(target)).map(|member| member.state)
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_takes_effect_and_is_told() {
+    let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
+    let house = start(&want);
+    let mut events = house.live.events();
+    assert_eq!(house.state("a"), Some(TargetState::Initial));
+    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    house.observer.observe(Observation::Health(backend.id, healthy()));
+    house.until(|snapshot| snapshot.pool_of(&group_name("app")).is_some_and(|pool| pool.eligible == 1)).await;
+    let event = events.recv().await.expect("an event");
+    let EventKind::Target { from, to, .. } = event.kind else { panic!("another event: {event:?}") };
+    assert_eq!((from, to), (Some(TargetState::Initial), Some(TargetState::Healthy)));
+}
+
+#[tokio::test]
+async fn what_is_in_flight_keeps_a_deregistered_target_until_it_ends() {
+    let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
+    let house = start(&want);
+    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    let work = backend.begin(0).expect("takes work");
+    let generation = house.publisher.publish(want.clone().without("app", "a").wanted()).await;
+    assert_eq!(generation, house.live.load().generation);
+    assert_eq!(house.state("a"), Some(TargetState::Draining));
+    assert_eq!(backend.admission(), Admission::None);
+    assert!(backend.begin(0).is_none());
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(house.state("a"), Some(TargetState::Draining));
+    drop(work);
+    house.until(|snapshot| snapshot.member(&group_name("app"), &id("a")).is_none()).await;
+    assert_eq!(backend.admission(), Admission::Gone);
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_when_its_time_is_over() {
+    let delay = Duration::from_millis(80);
+    let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1").delay("app", delay);
+    let house = start(&want);
+    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    let _work = backend.begin(0).expect("takes work");
+    let began = std::time::Instant::now();
+    house.publisher.publish(want.clone().without("app", "a").wanted()).await;
+    house.until(|snapshot| snapshot.member(&group_name("app"), &id("a")).is_none()).await;
+    assert!(began.elapsed() >= delay);
+    assert_eq!(backend.admission(), Admission::Gone);
+}
+
+#[tokio::test]
+async fn registering_again_calls_the_leaving_off() {
+    let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
+    let house = start(&want);
+    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    house.observer.observe(Observation::Health(backend.id, healthy()));
+    let work = backend.begin(0).expect("takes work");
+    house.publisher.publish(want.clone().without("app", "a").wanted()).await;
+    assert!(backend.begin(0).is_none());
+    house.publisher.publish(want.wanted()).await;
+    assert!(backend.begin(0).is_some());
+    assert_eq!(house.state("a"), Some(TargetState::Healthy));
+    drop(work);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(house.state("a"), Some(TargetState::Healthy));
+}
+
+#[tokio::test]
+async fn a_name_leads_to_a_backend_once_it_is_resolved() {
+    let want = Want::new().listener("web", "app").target("app", "a", "web.internal:81");
+    let house = start(&want);
+    let address = || house.live.load().member(&group_name("app"), &id("a")).and_then(|member| member.backend.address);
+    assert_eq!(address(), None);
+    house.observer.observe(Observation::Resolved("web.internal".into(), [127, 0, 0, 9].into()));
+    house.until(|snapshot| snapshot.generation > 1).await;
+    assert_eq!(address(), Some(SocketAddr::from(([127, 0, 0, 9], 81))));
+}
+
+#[tokio::test]
+async fn the_task_ends_with_its_last_handle() {
+    let house = start(&Want::new());
+    let live = Arc::downgrade(&house.live);
+    drop(house);
+    let ends = async {
+        while live.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ends).await.expect("in time");
+}
