@@ -1,0 +1,240 @@
+//! The access log through its public door: what a file holds after records were handed over.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use lb::model::{self, AccessLogDestination, AccessLogFormat, GroupName, ListenerName, TargetId};
+use lb::telemetry::{AccessLog, AccessLogThread, AccessRecord, EndReason};
+use proptest::prelude::*;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn record(path: &[u8]) -> AccessRecord {
+    AccessRecord {
+        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        client: "192.0.2.7:4711".parse().unwrap(),
+        listener: ListenerName::parse("web").unwrap(),
+        method: b"GET"[..].into(),
+        host: Some(b"shop.example"[..].into()),
+        path: path.into(),
+        protocol: "HTTP/1.1",
+        status: Some(200),
+        received_bytes: 80,
+        sent_bytes: 512,
+        sent_body_bytes: 400,
+        duration: Duration::from_micros(12_345),
+        first_byte: Some(Duration::from_micros(9_001)),
+        connect: None,
+        target_group: Some(GroupName::parse("app").unwrap()),
+        target: Some(TargetId::parse("web-1").unwrap()),
+        target_address: Some("127.0.0.1:8081".parse().unwrap()),
+        attempts: 1,
+        user_agent: Some(b"curl/8"[..].into()),
+        referer: None,
+        end: EndReason::Completed,
+    }
+}
+
+fn to_file(path: &Path, format: AccessLogFormat) -> model::AccessLog {
+    model::AccessLog { destination: AccessLogDestination::File(path.into()), format }
+}
+
+fn start(path: &Path, format: AccessLogFormat) -> (AccessLog, AccessLogThread) {
+    AccessLog::start(&to_file(path, format)).unwrap()
+}
+
+/// What a file holds after these records.
+fn written(format: AccessLogFormat, records: Vec<AccessRecord>) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.log");
+    let (log, thread) = start(&path, format);
+    for record in records {
+        log.submit(record);
+    }
+    assert!(thread.stop(DEADLINE), "the thread did not end");
+    fs::read(path).unwrap()
+}
+
+fn lines_of(path: &Path) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not come true");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_json_line_holds_every_field() {
+    let text = String::from_utf8(written(AccessLogFormat::Json, vec![record(b"/a?b=c")])).unwrap();
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"time":"2023-11-14T22:13:20.123Z","client":"192.0.2.7:4711","listener":"web","method":"GET","#,
+            r#""host":"shop.example","path":"/a?b=c","protocol":"HTTP/1.1","status":200,"received_bytes":80,"#,
+            r#""sent_bytes":512,"duration_ms":12.345,"first_byte_ms":9.001,"connect_ms":null,"target_group":"app","#,
+            r#""target":"web-1","target_address":"127.0.0.1:8081","attempts":1,"user_agent":"curl/8","referer":null,"#,
+            r#""end":"completed"}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn a_combined_line_is_as_nginx_writes_it() {
+    let text = String::from_utf8(written(AccessLogFormat::Combined, vec![record(b"/a?b=c")])).unwrap();
+    let expected = r#"192.0.2.7 - - [14/Nov/2023:22:13:20 +0000] "GET /a?b=c HTTP/1.1" 200 400 "-" "curl/8""#;
+    assert_eq!(text, format!("{expected}\n"));
+}
+
+#[test]
+fn a_request_that_was_not_understood_has_a_line_too() {
+    let broken = AccessRecord {
+        method: Box::default(),
+        path: Box::default(),
+        host: None,
+        status: None,
+        end: EndReason::ClientLeft,
+        ..record(b"")
+    };
+    let combined = String::from_utf8(written(AccessLogFormat::Combined, vec![broken.clone()])).unwrap();
+    assert!(combined.contains(r#"] "" 499 400 "-" "#), "{combined}");
+    let json = written(AccessLogFormat::Json, vec![broken]);
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["status"], serde_json::Value::Null);
+    assert_eq!(json["end"], "client_left");
+}
+
+#[test]
+fn what_is_queued_is_written_before_the_end() {
+    let text = written(AccessLogFormat::Json, (0..5_000).map(|n| record(format!("/{n}").as_bytes())).collect());
+    let lines: Vec<_> = std::str::from_utf8(&text).unwrap().lines().collect();
+    assert_eq!(lines.len(), 5_000);
+    assert!(lines[4_999].contains(r#""path":"/4999""#));
+}
+
+#[test]
+fn reopening_goes_on_in_a_new_file_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+    let (log, thread) = start(&path, AccessLogFormat::Json);
+    for _ in 0..100 {
+        log.submit(record(b"/before"));
+    }
+    fs::rename(&path, &moved).unwrap();
+    log.reopen().unwrap();
+    for _ in 0..100 {
+        log.submit(record(b"/after"));
+    }
+    assert!(thread.stop(DEADLINE));
+    assert_eq!(lines_of(&path) + lines_of(&moved), 200);
+    assert!(lines_of(&path) >= 100, "what came after the call is in the new file");
+    assert_eq!(log.dropped(), 0);
+}
+
+#[test]
+fn a_reload_changes_path_and_format_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    let off = model::AccessLog { destination: AccessLogDestination::Off, format: AccessLogFormat::Json };
+    let (log, thread) = AccessLog::start(&off).unwrap();
+    assert!(!log.enabled());
+
+    log.configure(&to_file(&first, AccessLogFormat::Json)).unwrap();
+    assert!(log.enabled());
+    log.submit(record(b"/"));
+    eventually("a JSON line", || fs::read_to_string(&first).is_ok_and(|text| text.starts_with('{')));
+
+    let error = log.configure(&to_file(&dir.path().join("missing/x"), AccessLogFormat::Combined)).unwrap_err();
+    assert!(error.to_string().contains("missing/x"), "{error}");
+    log.submit(record(b"/"));
+    eventually("the old file in use", || lines_of(&first) == 2);
+
+    log.configure(&to_file(&second, AccessLogFormat::Combined)).unwrap();
+    log.submit(record(b"/"));
+    eventually("a combined line", || fs::read_to_string(&second).is_ok_and(|text| text.starts_with("192.0.2.7 - -")));
+    assert_eq!(lines_of(&first), 2);
+
+    log.configure(&off).unwrap();
+    assert!(!log.enabled());
+    assert!(thread.stop(DEADLINE));
+}
+
+#[test]
+fn a_full_disk_counts_every_lost_line() {
+    let (log, thread) = start(Path::new("/dev/full"), AccessLogFormat::Json);
+    for _ in 0..10 {
+        log.submit(record(b"/"));
+    }
+    assert!(thread.stop(DEADLINE));
+    assert_eq!(log.dropped(), 10);
+}
+
+#[test]
+fn a_writer_that_is_stuck_costs_records_but_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    // Holding both ends and reading nothing: the pipe fills, and the thread waits in its write.
+    let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let (log, thread) = start(&path, AccessLogFormat::Json);
+    let begun = Instant::now();
+    for _ in 0..20_000 {
+        log.submit(record(b"/"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "submitting waited");
+    assert!(log.dropped() > 0);
+    assert!(!thread.stop(Duration::from_millis(50)), "the thread ended although nobody reads");
+    drop(reader);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn hostile_bytes_stay_within_one_json_line(
+        path in proptest::collection::vec(any::<u8>(), 0..80),
+        agent in "\\PC*|[\\x00-\\x1f\"\\\\\u{7f}-\u{9f}]{0,40}",
+    ) {
+        let hostile = AccessRecord { user_agent: Some(agent.as_bytes().into()), ..record(&path) };
+        let text = String::from_utf8(written(AccessLogFormat::Json, vec![hostile])).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        prop_assert_eq!(json["user_agent"].as_str(), Some(agent.as_str()));
+        prop_assert_eq!(json["path"].as_str(), Some(&*String::from_utf8_lossy(&path)));
+    }
+
+    #[test]
+    fn hostile_bytes_stay_within_their_quotes_in_a_combined_line(
+        path in proptest::collection::vec(any::<u8>(), 1..80),
+        agent in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let hostile = AccessRecord { user_agent: Some(agent.clone().into()), ..record(&path) };
+        let text = String::from_utf8(written(AccessLogFormat::Combined, vec![hostile])).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        prop_assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+        let quoted: Vec<_> = line.split('"').collect();
+        prop_assert_eq!(quoted.len(), 7, "{}", line);
+        let request = quoted[1].strip_prefix("GET ").unwrap().strip_suffix(" HTTP/1.1").unwrap();
+        prop_assert_eq!(unescape(request), path);
+        prop_assert_eq!(unescape(quoted[5]), agent);
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (hex, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(hex, 16).unwrap());
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    bytes
+}
