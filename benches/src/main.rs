@@ -1,2 +1,57 @@
-//! stub
-fn main() {}
+//! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost.
+//! What the figures mean stands in `benches/README.md`.
+
+mod admin;
+mod compare;
+mod load;
+mod measure;
+mod peers;
+mod report;
+mod scale;
+mod workload;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+#[derive(Debug, Parser)]
+#[command(about = "elbow's benches", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// CPU per request, requests per second and latency, side by side with other proxies
+    Compare(compare::Options),
+    /// Start, registrations and memory with very many targets in one group
+    Scale(scale::Options),
+}
+
+fn main() -> Result<()> {
+    let tables = match Cli::parse().command {
+        Command::Compare(options) => compare::run(&options)?,
+        Command::Scale(options) => scale::run(&options)?,
+    };
+    Ok(io::stdout().write_all(tables.as_bytes())?)
+}
+
+/// A directory for one run's files. Beside the results and not under `/tmp`, which may be no disk at all.
+fn scratch() -> Result<tempfile::TempDir> {
+    let parent = Path::new("benches/results/local");
+    fs::create_dir_all(parent).context("run the bench from the root of the repository")?;
+    Ok(tempfile::Builder::new().prefix("run-").tempdir_in(parent.canonicalize()?)?)
+}
+
+fn write_json(path: &Path, figures: &impl Serialize) -> Result<()> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    let mut file = BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut file, figures)?;
+    writeln!(file)?;
+    Ok(file.flush()?)
+}

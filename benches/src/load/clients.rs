@@ -1,0 +1,237 @@
+//! The clients: each asks, takes the whole answer, checks it, and asks again.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use hdrhistogram::Histogram;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, recv};
+
+use super::CLIENTS_FROM;
+use crate::workload::{ClientConnection, Workload};
+
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 32;
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Clients {
+    proxy: SocketAddr,
+    request: Vec<u8>,
+    body_bytes: usize,
+    connection: ClientConnection,
+    count: usize,
+    clients: Vec<Client>,
+    latency_ns: Histogram<u64>,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: TcpStream,
+    /// From before the connection is opened where each request has its own.
+    asked: Instant,
+    bytes_unsent: usize,
+    answer: Answer,
+    has_an_answer: bool,
+}
+
+#[derive(Debug)]
+enum Answer {
+    /// What has come of the head.
+    Head(Vec<u8>),
+    Body {
+        bytes_left: usize,
+    },
+}
+
+impl Clients {
+    pub(crate) fn new(workload: &Workload) -> Result<Self> {
+        Ok(Self {
+            proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            request: workload.request(),
+            body_bytes: workload.answer_body_bytes,
+            connection: workload.client_connection,
+            count: workload.clients,
+            clients: Vec::with_capacity(workload.clients),
+            latency_ns: Histogram::new_with_max(LATENCY_NS_MAX, 3)?,
+        })
+    }
+
+    pub(crate) fn connect(&mut self, registry: &Registry, proxy: SocketAddr) -> Result<()> {
+        self.proxy = proxy;
+        for index in 0..self.count {
+            self.clients.push(Client::open(registry, proxy, index, &self.request)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start_tally(&mut self) {
+        self.latency_ns.reset();
+    }
+
+    /// One client's socket is ready for something.
+    pub(crate) fn ready(&mut self, registry: &Registry, event: &Event, scratch: &mut [u8]) -> Result<()> {
+        let index = event.token().0 - CLIENTS_FROM;
+        let client = &mut self.clients[index];
+        if event.is_writable() {
+            client.send(&self.request)?;
+        }
+        if event.is_readable() {
+            client.receive(scratch, self.body_bytes)?;
+        }
+        let closed = event.is_read_closed();
+        let kept = self.connection == ClientConnection::Kept;
+        ensure!(!closed || (client.answer.is_complete() && !kept), "the proxy closed the connection before its time");
+        // A connection for one request is done when the proxy has closed it: then `TIME_WAIT` takes none of our ports.
+        if !client.answer.is_complete() || (!kept && !closed) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.latency_ns.saturating_record((now - client.asked).as_nanos() as u64);
+        if kept {
+            client.ask_again(now, &self.request)?;
+        } else {
+            *client = Client::open(registry, self.proxy, index, &self.request)?;
+        }
+        client.has_an_answer = true;
+        Ok(())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn each_has_an_answer(&self) -> bool {
+        self.clients.iter().all(|client| client.has_an_answer)
+    }
+
+    pub(crate) fn check_none_waits_longer_than(&self, limit: Duration) -> Result<()> {
+        let longest = self.clients.iter().map(|client| client.asked.elapsed()).max().unwrap_or_default();
+        ensure!(longest <= limit, "a client has waited {longest:?} for its answer");
+        Ok(())
+    }
+
+    /// Answers since `start_tally`, and how long they took.
+    pub(crate) fn tally(&self) -> (u64, Histogram<u64>) {
+        (self.latency_ns.len(), self.latency_ns.clone())
+    }
+}
+
+impl Client {
+    fn open(registry: &Registry, proxy: SocketAddr, index: usize, request: &[u8]) -> Result<Self> {
+        let asked = Instant::now();
+        let stream = TcpStream::connect(proxy).context("connecting to the proxy")?;
+        let mut client =
+            Self { stream, asked, bytes_unsent: request.len(), answer: Answer::default(), has_an_answer: false };
+        // On loopback the connection is mostly there at once, and one event less to wait for.
+        client.send(request)?;
+        let interest =
+            if client.bytes_unsent == 0 { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        registry.register(&mut client.stream, Token(CLIENTS_FROM + index), interest)?;
+        Ok(client)
+    }
+
+    fn ask_again(&mut self, now: Instant, request: &[u8]) -> Result<()> {
+        self.asked = now;
+        self.bytes_unsent = request.len();
+        self.answer = Answer::default();
+        self.send(request)?;
+        ensure!(self.bytes_unsent == 0, "the socket does not take a request of {} bytes", request.len());
+        Ok(())
+    }
+
+    /// Sends what is left of the request, as far as the socket takes it now.
+    fn send(&mut self, request: &[u8]) -> Result<()> {
+        while self.bytes_unsent > 0 {
+            match self.stream.write(&request[request.len() - self.bytes_unsent..]) {
+                Ok(sent) => self.bytes_unsent -= sent,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
+                Err(error) => return Err(error).context("sending a request"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what has come of the answer.
+    fn receive(&mut self, scratch: &mut [u8], body_bytes: usize) -> Result<()> {
+        loop {
+            let received = match self.answer {
+                Answer::Head(_) => self.stream.read(scratch),
+                Answer::Body { .. } => discard(&self.stream, scratch),
+            };
+            let received = match received {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                received => received.context("receiving an answer")?,
+            };
+            self.answer.take(&scratch[..received], body_bytes)?;
+            // A read that leaves room has emptied the socket, and what comes later is a new event.
+            if received < scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// As a read, but the kernel only counts the bytes: the load must be faster than the proxy.
+fn discard(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<usize> {
+    let (_, received) = recv(stream, scratch, RecvFlags::TRUNC)?;
+    Ok(received)
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::Head(Vec::new())
+    }
+}
+
+impl Answer {
+    fn take(&mut self, received: &[u8], body_bytes: usize) -> Result<()> {
+        let bytes_left = match self {
+            Self::Body { bytes_left } => bytes_left.checked_sub(received.len()),
+            Self::Head(partial) => {
+                let answer = if partial.is_empty() {
+                    received
+                } else {
+                    partial.extend_from_slice(received);
+                    &*partial
+                };
+                let Some(head) = head_bytes(answer, body_bytes)? else {
+                    ensure!(answer.len() <= HEAD_BYTES_MAX, "the head of the answer does not end");
+                    if partial.is_empty() {
+                        partial.extend_from_slice(received);
+                    }
+                    return Ok(());
+                };
+                body_bytes.checked_sub(answer.len() - head)
+            }
+        };
+        let bytes_left = bytes_left.context("the answer is longer than its Content-Length")?;
+        *self = Self::Body { bytes_left };
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(self, Self::Body { bytes_left: 0 })
+    }
+}
+
+/// The length of the head, once it is complete; an error if it is not the head that the targets send.
+fn head_bytes(received: &[u8], body_bytes: usize) -> Result<Option<usize>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = response.parse(received).context("the answer is not HTTP")? else {
+        return Ok(None);
+    };
+    if response.code != Some(200) {
+        bail!("not a 200: {}", String::from_utf8_lossy(&received[..received.len().min(512)]));
+    }
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.context("the answer has no Content-Length")?;
+    let length: usize = str::from_utf8(length.value)?.parse()?;
+    ensure!(length == body_bytes, "Content-Length is {length}, not {body_bytes}");
+    Ok(Some(head))
+}

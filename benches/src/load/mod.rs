@@ -1,0 +1,170 @@
+//! The load: clients and targets in one event loop on one thread, so that one core saturates any proxy on another.
+//! It checks every answer and ends with an error on the first that is wrong. Not what the proxy costs (`measure`).
+
+mod clients;
+mod targets;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+use mio::{Events, Poll, Token};
+
+use clients::Clients;
+use targets::Targets;
+
+use crate::workload::Workload;
+
+pub(crate) use targets::TARGETS;
+
+const SCRATCH_BYTES: usize = 256 * 1024;
+/// A request that takes longer than this is an error: nothing here takes a hundredth of it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// The time a proxy has from its first connection until every client has an answer.
+const FIRST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// The longest wait for an event, so that deadlines are seen.
+const TURN_MAX: Duration = Duration::from_millis(50);
+
+/// Tokens: listeners of targets from 0, clients and connections to targets from here.
+const CLIENTS_FROM: usize = 1 << 16;
+const CONNECTIONS_FROM: usize = 1 << 32;
+
+#[derive(Debug)]
+pub(crate) struct Load {
+    poll: Poll,
+    events: Events,
+    scratch: Vec<u8>,
+    targets: Targets,
+    clients: Clients,
+}
+
+/// What happened in one run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) requests: u64,
+    pub(crate) elapsed: Duration,
+    pub(crate) latency_ns: Histogram<u64>,
+}
+
+impl Load {
+    /// Opens the targets. No client is at work before `connect`.
+    pub(crate) fn new(workload: &Workload) -> Result<Self> {
+        let poll = Poll::new()?;
+        let targets = Targets::bind(poll.registry(), workload)?;
+        let clients = Clients::new(workload)?;
+        Ok(Self { poll, events: Events::with_capacity(1024), scratch: vec![0; SCRATCH_BYTES], targets, clients })
+    }
+
+    pub(crate) fn target_addresses(&self) -> [SocketAddr; TARGETS] {
+        self.targets.addresses()
+    }
+
+    /// Sends all clients to `proxy`; they ask until the load is dropped, as long as somebody turns the loop.
+    pub(crate) fn connect(&mut self, proxy: SocketAddr) -> Result<()> {
+        self.clients.connect(self.poll.registry(), proxy)
+    }
+
+    /// Runs for `time`, and until every client has had an answer.
+    pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < time || !self.clients.each_has_an_answer() {
+            ensure!(
+                started.elapsed() < FIRST_ANSWERS_WITHIN,
+                "some clients have no answer after {FIRST_ANSWERS_WITHIN:?}"
+            );
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Runs for `time` and says what happened in it.
+    pub(crate) fn run(&mut self, time: Duration) -> Result<Outcome> {
+        self.clients.start_tally();
+        self.targets.start_tally();
+        let started = Instant::now();
+        while started.elapsed() < time {
+            self.turn()?;
+        }
+        let elapsed = started.elapsed();
+        self.clients.check_none_waits_longer_than(ANSWER_WITHIN)?;
+        let (requests, latency_ns) = self.clients.tally();
+        ensure!(requests > 0, "not one answer in {elapsed:?}");
+        self.targets.check_answered(requests, self.clients.count())?;
+        Ok(Outcome { requests, elapsed, latency_ns })
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        match self.poll.poll(&mut self.events, Some(TURN_MAX)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled?,
+        }
+        let registry = self.poll.registry();
+        for event in &self.events {
+            match event.token() {
+                Token(listener @ ..CLIENTS_FROM) => self.targets.accept(registry, listener).context("a target")?,
+                Token(CLIENTS_FROM..CONNECTIONS_FROM) => {
+                    self.clients.ready(registry, event, &mut self.scratch).context("a client")?;
+                }
+                Token(connection) => {
+                    self.targets.ready(connection - CONNECTIONS_FROM, &mut self.scratch).context("a target")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{ClientConnection, WORKLOADS};
+
+    const MINIMAL: Workload = Workload {
+        name: "test",
+        about: "",
+        clients: 4,
+        client_connection: ClientConnection::Kept,
+        request_headers: &["X-Forwarded-For: 127.0.0.1"],
+        answer_headers: &[],
+        answer_body_bytes: 300 * 1024,
+    };
+
+    /// Without a proxy: the clients ask one target of the same loop.
+    fn run_against_itself(load: &mut Load) -> Result<Outcome> {
+        load.connect(load.target_addresses()[0])?;
+        load.warm_up(Duration::ZERO)?;
+        load.run(Duration::from_millis(50))
+    }
+
+    #[test]
+    fn a_target_that_is_never_asked_is_an_error() {
+        let error = run_against_itself(&mut Load::new(&MINIMAL).expect("targets")).expect_err("two targets were idle");
+        assert!(format!("{error:#}").contains("never asked"), "{error:#}");
+    }
+
+    #[test]
+    fn a_request_without_forwarding_header_is_an_error() {
+        let error = run_against_itself(&mut Load::new(&WORKLOADS[0]).expect("targets")).expect_err("nothing added it");
+        assert!(format!("{error:#}").contains("X-Forwarded-For"), "{error:#}");
+    }
+
+    #[test]
+    fn an_answer_of_the_wrong_length_is_an_error() {
+        let shorter = Workload { answer_body_bytes: MINIMAL.answer_body_bytes - 1, ..MINIMAL };
+        let mut load = Load::new(&MINIMAL).expect("targets");
+        load.clients = Clients::new(&shorter).expect("clients");
+        let error = run_against_itself(&mut load).expect_err("one byte too many");
+        assert!(format!("{error:#}").contains("Content-Length"), "{error:#}");
+    }
+
+    #[test]
+    fn a_proxy_that_closes_early_is_an_error() {
+        let mut load = Load::new(&MINIMAL).expect("targets");
+        let closing = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        load.connect(closing.local_addr().expect("its address")).expect("connections");
+        drop(closing);
+        assert!(load.warm_up(Duration::ZERO).is_err());
+    }
+}

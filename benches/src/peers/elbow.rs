@@ -1,0 +1,62 @@
+//! elbow itself, found by the file in which it says where it listens.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::{Peer, Process, Proxy, first_line_of, write_configuration};
+use crate::load::TARGETS;
+
+pub(crate) struct Elbow {
+    binary: PathBuf,
+}
+
+/// `STATE_DIR/run.json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunFile {
+    pub(crate) admin: SocketAddr,
+    pub(crate) listeners: BTreeMap<String, SocketAddr>,
+}
+
+impl Elbow {
+    pub(crate) fn new(binary: PathBuf) -> Self {
+        Self { binary }
+    }
+
+    /// The command that runs it with this configuration.
+    pub(crate) fn run(&self, configuration: &Path) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("run").arg("-c").arg(configuration);
+        command
+    }
+}
+
+impl RunFile {
+    /// Not there before all sockets are bound.
+    pub(crate) fn read(state: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(state.join("run.json")).ok()?).ok()
+    }
+}
+
+impl Peer for Elbow {
+    fn name(&self) -> &'static str {
+        "elbow"
+    }
+
+    fn version(&self) -> Result<String> {
+        first_line_of(Command::new(&self.binary).arg("version"))
+    }
+
+    fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
+        let file = write_configuration(include_str!("../../peers/elbow.toml"), targets, directory)?;
+        let mut process = Process::spawn(&mut self.run(&file), directory)?;
+        let run = process.wait_for("run.json", || RunFile::read(&directory.join("state")))?;
+        let address = *run.listeners.get("web").context("run.json names no listener `web`")?;
+        Ok(Proxy { process, address })
+    }
+}
