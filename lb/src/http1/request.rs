@@ -184,10 +184,6 @@ fn complete(
     head.method_name = Span::within(buf, method_name.as_bytes());
     head.target = Span::within(buf, target.as_bytes());
     head.head_len = head_len;
-    let line_end = head.target.end as usize + " HTTP/1.1".len();
-    if buf.get(line_end) != Some(&b'\r') {
-        return Err(FieldFault::LineEnd.into());
-    }
     if method_name == "CONNECT" {
         return Err(RequestRefusal::Connect);
     }

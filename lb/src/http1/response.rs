@@ -183,18 +183,13 @@ fn complete(
     request: RequestContext,
     head: &mut ResponseHead,
 ) -> Result<Parsed, ResponseRefusal> {
-    const STATUS_END: usize = "HTTP/1.1 200".len();
-    let reason = response.reason.unwrap_or_default();
     // An empty reason may stand for one with bytes beyond ASCII, and then points nowhere in the buffer.
-    head.reason = if reason.is_empty() { Span::default() } else { Span::within(buf, reason.as_bytes()) };
+    let reason = response.reason.filter(|reason| !reason.is_empty());
+    head.reason = reason.map_or(Span::default(), |reason| Span::within(buf, reason.as_bytes()));
     head.head_len = head_len;
     head.status = response.code.unwrap_or_default();
     if head.status < 100 {
         return Err(ResponseRefusal::StatusLine);
-    }
-    let line_end = buf[STATUS_END..head_len].iter().position(|byte| *byte == b'\n').unwrap_or_default();
-    if buf[STATUS_END + line_end.saturating_sub(1)] != b'\r' {
-        return Err(FieldFault::LineEnd.into());
     }
     let is_http10 = response.version == Some(0);
     head.version = if is_http10 { Version::Http10 } else { Version::Http11 };

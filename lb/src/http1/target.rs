@@ -69,7 +69,12 @@ pub fn is_valid_host(host: &[u8]) -> bool {
         return is_valid_ip_literal(host);
     }
     let name_len = host.iter().position(|byte| !REG_NAME[*byte as usize]).unwrap_or(host.len());
-    name_len > 0 && is_valid_port(&host[name_len..]) && has_valid_escapes(&host[..name_len])
+    match host.get(name_len) {
+        None => name_len > 0,
+        Some(b':') => name_len > 0 && is_valid_port(&host[name_len..]),
+        Some(b'%') => is_valid_escaped(host),
+        Some(_) => false,
+    }
 }
 
 #[cold]
@@ -91,25 +96,30 @@ fn is_valid_port(rest: &[u8]) -> bool {
     }
 }
 
-fn has_valid_escapes(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
-        match rest[at + 1..] {
-            [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest = &rest[at + 3..],
-            _ => return false,
-        }
+/// As [`is_valid_host`] for a name with percent-encoded bytes: each escape counts as one of its digits.
+#[cold]
+fn is_valid_escaped(host: &[u8]) -> bool {
+    let mut plain = Vec::with_capacity(host.len());
+    let mut rest = host;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = match (byte, after) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => after,
+            (b'%', _) => return false,
+            _ => after,
+        };
+        plain.push(if byte == b'%' { b'0' } else { byte });
     }
-    true
+    is_valid_host(&plain)
 }
 
-/// Unreserved characters, sub-delimiters and `%`; but no comma, the mark of two Hosts made one.
+/// Unreserved characters and sub-delimiters; but no comma, the mark of two Hosts made one.
 const REG_NAME: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         allowed[byte] = matches!(
             byte as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
                 | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
         );
         byte += 1;
