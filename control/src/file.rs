@@ -6,17 +6,26 @@
 //! Not here: what keys mean ([`crate::schema`]), watching for signals (the binary).
 
 mod error;
+mod expand;
 mod reload;
+mod tree;
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use lb::model::{Declared, HostPort};
+use lb::model::{
+    Declared, Forward, GroupName, HostPort, Listener, ListenerName, Target, TargetGroup, TargetId, Weight,
+};
 
 pub use error::{FileError, FileProblem, Style};
 pub use reload::{ReloadError, Reloaded, Reloader};
 
-use crate::schema::ProcessSettings;
+use crate::schema::{self, Problem, Problems, ProcessSettings, Wrong};
+use tree::Tree;
+
+/// The largest file that is read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Where `${VAR}` is looked up: `&|name| std::env::var(name).ok()` in a process.
 pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
@@ -35,8 +44,14 @@ pub struct Loaded {
 /// # Errors
 /// [`FileError`]: it cannot be read, or all that is wrong with it.
 pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, FileError> {
-    let _ = (path, environment);
-    unreachable!("being written")
+    let name = path.display().to_string();
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    match read {
+        Err(error) => Err(FileError::unreadable(name, &error.to_string())),
+        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => Err(FileError::unreadable(name, "it is larger than 64 MiB")),
+        Ok(_) => parse(&name, &text, environment),
+    }
 }
 
 /// Reads the text of a file; `name` stands for it in what is said.
@@ -44,13 +59,51 @@ pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, FileErr
 /// # Errors
 /// [`FileError`]: all that is wrong with it.
 pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Loaded, FileError> {
-    let _ = (name, text, environment);
-    unreachable!("being written")
+    let tree = Tree::parse(text).map_err(|malformed| FileError::malformed(name, text, malformed))?;
+    let (document, problems) = tree.document(environment);
+    let problems = match schema::read_document(&document) {
+        Ok((process, declared)) if problems.is_empty() => {
+            let faults = declared.faults();
+            if faults.is_empty() {
+                return Ok(Loaded { process, declared });
+            }
+            let fault = |fault| Problem::at_value(&schema::pointer_to(&document, fault), Wrong::new(fault.to_string()));
+            faults.iter().map(fault).collect()
+        }
+        Ok(_) => problems,
+        Err(found) => both(problems, found),
+    };
+    Err(FileError::found(name, text, &tree, problems))
+}
+
+/// Adds what the schema found, less what it found because a value is missing that was wrong already.
+fn both(mut problems: Vec<Problem>, found: Problems) -> Vec<Problem> {
+    let new = |problem: &Problem| problems.iter().all(|known| known.pointer != problem.pointer);
+    let new: Vec<_> = found.into_iter().filter(new).collect();
+    problems.extend(new);
+    problems
 }
 
 /// What `--listen` and `--target` make without a file: HTTP listeners `web`, `web-2`, … in front of one target group
 /// `app`. No `--listen` makes no listener.
-pub fn from_arguments(listen: &[SocketAddr], targets: &[HostPort]) -> Declared {
-    let _ = (listen, targets);
-    unreachable!("being written")
+///
+/// # Errors
+/// A sentence: a target's address is too long to be its id, or is given twice.
+pub fn from_arguments(listen: &[SocketAddr], targets: &[HostPort]) -> Result<Declared, String> {
+    let group = GroupName::parse("app").map_err(|error| error.to_string())?;
+    let mut declared = Declared { target_groups: vec![TargetGroup::new(group.clone())], ..Declared::default() };
+    for (index, bind) in listen.iter().enumerate() {
+        let name = if index == 0 { "web".to_owned() } else { format!("web-{}", index + 1) };
+        let name = ListenerName::parse(&name).map_err(|error| error.to_string())?;
+        declared.listeners.push(Listener::new(name, *bind, Forward::to(group.clone())));
+    }
+    for address in targets {
+        let id = TargetId::parse(&address.to_string()).map_err(|error| error.to_string())?;
+        let target = Target { id, address: address.clone(), weight: Weight::default(), zone: None };
+        declared.targets.push((group.clone(), target));
+    }
+    match declared.faults().first() {
+        None => Ok(declared),
+        Some(fault) => Err(fault.to_string()),
+    }
 }

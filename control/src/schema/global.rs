@@ -1,9 +1,26 @@
 //! `[admin]`, `[state]`, `[workers]`, `[limits]`, `[shutdown]` and `[access_log]`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lb::model;
+use lb::model::{AccessLogDestination, AccessLogFormat, Global};
+use serde_json::{Value, json};
+
+use super::notation::{Words, count_usize, duration, duration_text, socket_address, text};
+use super::problem::Wrong;
+use super::reader::Reader;
+use super::{HOUR, SECOND};
+
+const OFF: &str = "off";
+const STDOUT: &str = "-";
+const AUTH: Words<AdminAuth> =
+    Words { what: "auth", now: &[("required", AdminAuth::Required), ("none", AdminAuth::None)], later: &[] };
+const FORMAT: Words<AccessLogFormat> = Words {
+    what: "format",
+    now: &[("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)],
+    later: &["elb-classic"],
+};
 
 /// What a file says of the process itself. It holds from start to end: a reload that changes it is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,20 +104,102 @@ pub struct AccessLog {
     pub format: String,
 }
 
-impl From<&model::Global> for Limits {
-    fn from(_global: &model::Global) -> Self {
-        unreachable!("being written")
+/// Reads `[admin]`, `[state]` and `[workers]`.
+pub(super) fn read_process(reader: &mut Reader<'_>) -> Option<ProcessSettings> {
+    let default = ProcessSettings::default();
+    let (admin_listen, admin_auth) = reader.table("admin", |reader| Some(read_admin(reader, &default)))?;
+    let state_dir = reader.table("state", |reader| Some(reader.or("dir", None, |value| path(value).map(Some))))?;
+    let workers = reader.table("workers", |reader| Some(reader.or("count", default.workers, count_usize(0..=1024))))?;
+    Some(ProcessSettings { admin_listen, admin_auth, state_dir, workers })
+}
+
+fn read_admin(reader: &mut Reader<'_>, default: &ProcessSettings) -> (Option<SocketAddr>, AdminAuth) {
+    reader.later("certificate", &json!(null));
+    let listen = reader.or("listen", default.admin_listen, |value| match value.as_str() {
+        Some(OFF) => Ok(None),
+        _ => socket_address(value).map(Some),
+    });
+    let auth = reader.or("auth", default.admin_auth, |value| AUTH.parse(value));
+    if let (Some(listen), AdminAuth::None) = (listen, auth)
+        && !listen.ip().is_loopback()
+    {
+        let wrong = Wrong::new(format!("without a token the admin API listens on loopback only, not on {listen}"));
+        reader.problem("auth", wrong.hint("write auth = \"required\", or listen = \"127.0.0.1:9900\""));
+    }
+    (listen, auth)
+}
+
+/// Reads `[limits]`, `[shutdown]` and `[access_log]`.
+pub(super) fn read_global(reader: &mut Reader<'_>) -> Option<Global> {
+    let default = Global::default();
+    let connections_max = reader.table("limits", |reader| {
+        Some(reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)))
+    })?;
+    let shutdown = reader.table("shutdown", |reader| {
+        Some(model::Shutdown {
+            delay: reader.or("delay", default.shutdown.delay, duration(0 * SECOND..=HOUR)),
+            timeout: reader.or("timeout", default.shutdown.timeout, duration(0 * SECOND..=24 * HOUR)),
+        })
+    })?;
+    let access_log = reader.table("access_log", |reader| {
+        Some(model::AccessLog {
+            destination: reader.or("path", default.access_log.destination.clone(), |value| match value.as_str() {
+                Some(OFF) => Ok(AccessLogDestination::Off),
+                Some(STDOUT) => Ok(AccessLogDestination::Stdout),
+                _ => path(value).map(AccessLogDestination::File),
+            }),
+            format: reader.or("format", default.access_log.format, |value| FORMAT.parse(value)),
+        })
+    })?;
+    Some(Global { connections_max, shutdown, access_log })
+}
+
+fn path(value: &Value) -> Result<PathBuf, Wrong> {
+    text(value).map(PathBuf::from)
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+impl From<&ProcessSettings> for Admin {
+    fn from(process: &ProcessSettings) -> Self {
+        let listen = process.admin_listen.map_or_else(|| OFF.to_owned(), |listen| listen.to_string());
+        Self { listen, auth: AUTH.word(process.admin_auth) }
     }
 }
 
-impl From<&model::Global> for Shutdown {
-    fn from(_global: &model::Global) -> Self {
-        unreachable!("being written")
+impl From<&ProcessSettings> for State {
+    fn from(process: &ProcessSettings) -> Self {
+        Self { dir: process.state_dir.as_deref().map(path_text) }
     }
 }
 
-impl From<&model::Global> for AccessLog {
-    fn from(_global: &model::Global) -> Self {
-        unreachable!("being written")
+impl From<&ProcessSettings> for Workers {
+    fn from(process: &ProcessSettings) -> Self {
+        Self { count: process.workers as u64 }
+    }
+}
+
+impl From<&Global> for Limits {
+    fn from(global: &Global) -> Self {
+        Self { connections_max: global.connections_max as u64 }
+    }
+}
+
+impl From<&Global> for Shutdown {
+    fn from(global: &Global) -> Self {
+        Self { delay: duration_text(global.shutdown.delay), timeout: duration_text(global.shutdown.timeout) }
+    }
+}
+
+impl From<&Global> for AccessLog {
+    fn from(global: &Global) -> Self {
+        let path = match &global.access_log.destination {
+            AccessLogDestination::Off => OFF.to_owned(),
+            AccessLogDestination::Stdout => STDOUT.to_owned(),
+            AccessLogDestination::File(path) => path_text(path),
+        };
+        Self { path, format: FORMAT.word(global.access_log.format) }
     }
 }

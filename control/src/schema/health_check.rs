@@ -1,8 +1,28 @@
 //! `[target_group.health_check]`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lb::model;
+use lb::model::{HealthCheckProtocol, Matcher, ProbePort, Threshold};
+use serde_json::{Value, json};
+
+use super::notation::{Words, duration, duration_text, parsed, text};
+use super::problem::Wrong;
+use super::reader::Reader;
+use super::{MINUTE, MS};
+
+const PROTOCOL: Words<Protocol> = Words {
+    what: "health check protocol",
+    now: &[("http", Protocol::Http), ("tcp", Protocol::Tcp)],
+    later: &["https", "tls"],
+};
+const HTTP_ONLY: [&str; 4] = ["path", "host", "headers", "matcher"];
+const TRAFFIC_PORT: &str = "traffic-port";
+const TEXT_BYTES_MAX: usize = 1024;
+const HEADERS_MAX: usize = 32;
+/// What a probe sets itself, or must not carry.
+const HEADERS_TAKEN: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "upgrade", "expect"];
 
 /// How targets of a group are checked.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -54,8 +74,147 @@ pub(crate) enum PortSchema {
     Fixed(u16),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Tcp,
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::HealthCheck> {
+    let protocol = match reader.or("protocol", Protocol::Http, |value| PROTOCOL.parse(value)) {
+        Protocol::Http => read_http(reader),
+        Protocol::Tcp => {
+            for key in HTTP_ONLY {
+                reader.refuse(key, || Wrong::new(format!("`{key}` means nothing to a tcp check")));
+            }
+            HealthCheckProtocol::Tcp
+        }
+    };
+    let default = model::HealthCheck::new(protocol);
+    let check = model::HealthCheck {
+        port: reader.or("port", default.port, port),
+        interval: reader.or("interval", default.interval, duration(100 * MS..=5 * MINUTE)),
+        timeout: reader.or("timeout", default.timeout, duration(10 * MS..=5 * MINUTE)),
+        healthy_threshold: reader.or("healthy_threshold", default.healthy_threshold, threshold),
+        unhealthy_threshold: reader.or("unhealthy_threshold", default.unhealthy_threshold, threshold),
+        protocol: default.protocol,
+    };
+    if check.timeout >= check.interval {
+        let (interval, timeout) = (duration_text(check.interval), duration_text(check.timeout));
+        let half = duration_text(check.interval / 2);
+        let (key, default) = if reader.has("timeout") { ("timeout", "") } else { ("interval", " (the default)") };
+        let wrong =
+            Wrong::new(format!("the timeout, {timeout}{default}, must be shorter than the interval, {interval}"));
+        reader.problem(key, wrong.hint(format!("write timeout = \"{half}\", say")));
+    }
+    Some(check)
+}
+
+fn read_http(reader: &mut Reader<'_>) -> HealthCheckProtocol {
+    HealthCheckProtocol::Http {
+        path: reader.or("path", "/".into(), path),
+        host: reader.or("host", None, host),
+        headers: reader.or("headers", Vec::new(), headers),
+        matcher: reader.or("matcher", Matcher::default(), parsed(Matcher::parse)),
+    }
+}
+
+fn threshold(value: &Value) -> Result<Threshold, Wrong> {
+    let number = value.as_u64().ok_or_else(|| Wrong::kind("a whole number from 1 to 10", value))?;
+    Threshold::new(number).map_err(|error| Wrong::new(error.to_string()))
+}
+
+fn port(value: &Value) -> Result<ProbePort, Wrong> {
+    if value.as_str() == Some(TRAFFIC_PORT) {
+        return Ok(ProbePort::Traffic);
+    }
+    let port = value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
+    port.map(ProbePort::Fixed).ok_or_else(|| {
+        Wrong::new(format!("{value} is no port")).hint("write \"traffic-port\", or a number from 1 to 65535")
+    })
+}
+
+fn path(value: &Value) -> Result<Arc<str>, Wrong> {
+    let path = text(value)?;
+    if !path.starts_with('/') {
+        return Err(Wrong::new(format!("{path:?} does not begin with a slash")).hint(format!("write \"/{path}\"")));
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains('#') {
+        return Err(Wrong::new("it holds a character that must be percent-encoded in a path"));
+    }
+    short(path)
+}
+
+fn host(value: &Value) -> Result<Option<Arc<str>>, Wrong> {
+    if value.as_str() == Some("") {
+        return Ok(None);
+    }
+    let host = text(value)?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if !host.bytes().all(legal) {
+        return Err(
+            Wrong::new(format!("{host:?} is no host")).hint("write a host name or an address, with a port if need be")
+        );
+    }
+    short(host).map(Some)
+}
+
+fn headers(value: &Value) -> Result<Vec<(Arc<str>, Arc<str>)>, Wrong> {
+    let table = value.as_object().ok_or_else(|| Wrong::kind("a table of headers", value))?;
+    if table.len() > HEADERS_MAX {
+        return Err(Wrong::new(format!("{} headers are too many: at most {HEADERS_MAX}", table.len())));
+    }
+    table.iter().map(|(name, value)| header(name, value)).collect()
+}
+
+fn header(name: &str, value: &Value) -> Result<(Arc<str>, Arc<str>), Wrong> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(Wrong::new(format!("{name:?} is no header name")));
+    }
+    if HEADERS_TAKEN.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
+        let wrong = Wrong::new(format!("a probe sets {name} itself"));
+        return Err(if name.eq_ignore_ascii_case("host") { wrong.hint("use the key `host`") } else { wrong });
+    }
+    let value = value.as_str().ok_or_else(|| Wrong::kind(&format!("a string as the value of {name}"), value))?;
+    if !value.bytes().all(|byte| byte == b' ' || byte == b'\t' || byte.is_ascii_graphic()) || value.trim() != value {
+        return Err(Wrong::new(format!("the value of {name} holds what a header must not")));
+    }
+    Ok((short(name)?, short(value)?))
+}
+
+fn short(text: &str) -> Result<Arc<str>, Wrong> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Wrong::new(format!("it is longer than {TEXT_BYTES_MAX} characters")));
+    }
+    Ok(text.into())
+}
+
 impl From<&model::HealthCheck> for HealthCheck {
-    fn from(_check: &model::HealthCheck) -> Self {
-        unreachable!("being written")
+    fn from(check: &model::HealthCheck) -> Self {
+        let mut written = Self {
+            protocol: PROTOCOL.word(Protocol::Tcp),
+            path: None,
+            port: match check.port {
+                ProbePort::Traffic => json!(TRAFFIC_PORT),
+                ProbePort::Fixed(port) => json!(port),
+            },
+            host: None,
+            headers: None,
+            interval: duration_text(check.interval),
+            timeout: duration_text(check.timeout),
+            healthy_threshold: check.healthy_threshold.get().into(),
+            unhealthy_threshold: check.unhealthy_threshold.get().into(),
+            matcher: None,
+        };
+        if let HealthCheckProtocol::Http { path, host, headers, matcher } = &check.protocol {
+            let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            written.protocol = PROTOCOL.word(Protocol::Http);
+            written.path = Some(path.to_string());
+            written.host = Some(host.as_deref().unwrap_or_default().to_owned());
+            written.headers = Some(headers.collect());
+            written.matcher = Some(matcher.to_string());
+        }
+        written
     }
 }

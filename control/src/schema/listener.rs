@@ -1,6 +1,18 @@
 //! `[[listener]]`.
 
 use lb::model;
+use lb::model::{Forward, GroupName, ListenerName, ListenerProtocol};
+use serde_json::json;
+
+use super::notation::{
+    Words, count, count_usize, duration, duration_text, networks, parsed, size, size_text, size_usize, socket_address,
+};
+use super::reader::Reader;
+use super::{HOUR, MS, SECOND};
+
+const PROTOCOL: Words<ListenerProtocol> =
+    Words { what: "protocol", now: &[("http", ListenerProtocol::Http)], later: &["https", "tcp", "tls"] };
+const TRUSTED_PROXIES_MAX: usize = 1000;
 
 /// A listener: where clients connect, what they may do there, and which target group answers.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -49,8 +61,74 @@ pub struct Listener {
     pub trusted_proxies: Vec<String>,
 }
 
+/// Reads a listener; `named` by the place it stands in, or by its own key.
+pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Option<model::Listener> {
+    let name = super::name_of(reader, named, ListenerName::parse);
+    let bind = reader.required("bind", socket_address);
+    let target_group = reader.required("target_group", parsed(GroupName::parse));
+    // Stands in until the whole table is read, so that everything that is wrong with it is told.
+    let stand_in = ListenerName::parse("unnamed").ok()?;
+    let any = ([0, 0, 0, 0], 0).into();
+    let default = model::Listener::new(stand_in, any, Forward::to(GroupName::parse("unnamed").ok()?));
+    refuse_later(reader);
+    let listener = model::Listener {
+        protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
+        head_timeout: reader.or("head_timeout", default.head_timeout, duration(100 * MS..=HOUR)),
+        idle_timeout: reader.or("idle_timeout", default.idle_timeout, duration(100 * MS..=24 * HOUR)),
+        body_rate_min_bytes: reader.or("body_rate_min", default.body_rate_min_bytes, size(0..=1 << 30)),
+        tunnel_idle_timeout: reader.or(
+            "tunnel_idle_timeout",
+            default.tunnel_idle_timeout,
+            duration(SECOND..=720 * HOUR),
+        ),
+        request_line_bytes_max: reader.or(
+            "request_line_max",
+            default.request_line_bytes_max,
+            size_usize(256..=1 << 20),
+        ),
+        headers_bytes_max: reader.or("headers_max", default.headers_bytes_max, size_usize(256..=1 << 20)),
+        header_count_max: reader.or("header_count_max", default.header_count_max, count_usize(1..=1000)),
+        body_bytes_max: reader.or("body_max", default.body_bytes_max, size(0..=1 << 50)),
+        connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
+        requests_per_connection_max: reader.or(
+            "requests_per_connection_max",
+            default.requests_per_connection_max,
+            count(0..=1_000_000_000),
+        ),
+        trusted_proxies: reader.or("trusted_proxies", default.trusted_proxies, networks(TRUSTED_PROXIES_MAX)),
+        name: name?,
+        bind: bind?,
+        forward: Forward::to(target_group?),
+    };
+    Some(listener)
+}
+
+fn refuse_later(reader: &mut Reader<'_>) {
+    reader.later("certificates", &json!([]));
+    reader.later("tls_policy", &json!("intermediate"));
+    reader.later("client_auth", &json!("off"));
+    reader.later("client_ca", &json!(null));
+    reader.later("proxy_protocol", &json!("off"));
+}
+
 impl From<&model::Listener> for Listener {
-    fn from(_listener: &model::Listener) -> Self {
-        unreachable!("being written")
+    fn from(listener: &model::Listener) -> Self {
+        Self {
+            name: listener.name.to_string(),
+            bind: listener.bind.to_string(),
+            protocol: PROTOCOL.word(listener.protocol),
+            target_group: listener.forward.target_group.to_string(),
+            head_timeout: duration_text(listener.head_timeout),
+            idle_timeout: duration_text(listener.idle_timeout),
+            body_rate_min: size_text(listener.body_rate_min_bytes),
+            tunnel_idle_timeout: duration_text(listener.tunnel_idle_timeout),
+            request_line_max: size_text(listener.request_line_bytes_max as u64),
+            headers_max: size_text(listener.headers_bytes_max as u64),
+            header_count_max: listener.header_count_max as u64,
+            body_max: size_text(listener.body_bytes_max),
+            connections_max: listener.connections_max as u64,
+            requests_per_connection_max: listener.requests_per_connection_max,
+            trusted_proxies: listener.trusted_proxies.iter().map(ToString::to_string).collect(),
+        }
     }
 }

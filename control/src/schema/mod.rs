@@ -7,16 +7,23 @@
 //! The structs here describe what is written, and the OpenAPI document; reading goes through the `read_` functions
 //! only. Not here: TOML, lines and columns ([`crate::file`]).
 
+mod document;
 mod global;
 mod health_check;
 mod listener;
+mod notation;
 mod problem;
+mod reader;
 mod target;
 mod target_group;
 
+use std::time::Duration;
+
 use lb::model;
+use lb::model::{GroupName, InvalidName, ListenerName, TargetId};
 use serde_json::Value;
 
+pub use document::{Document, read_document};
 pub use global::{AccessLog, Admin, AdminAuth, Limits, ProcessSettings, Shutdown, State, Workers};
 pub use health_check::HealthCheck;
 pub use listener::Listener;
@@ -24,44 +31,23 @@ pub use problem::{Problem, Problems};
 pub use target::Target;
 pub use target_group::TargetGroup;
 
-/// A whole configuration, as a file holds it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct Document {
-    /// The admin address.
-    pub admin: Admin,
-    /// Where state is kept.
-    pub state: State,
-    /// The threads that serve traffic.
-    pub workers: Workers,
-    /// Limits of the whole process.
-    pub limits: Limits,
-    /// How a graceful stop goes.
-    pub shutdown: Shutdown,
-    /// Where requests are logged.
-    pub access_log: AccessLog,
-    /// Listeners.
-    pub listener: Vec<Listener>,
-    /// Target groups, each with the targets it declares.
-    pub target_group: Vec<TargetGroup>,
-}
+pub(crate) use document::pointer_to;
+pub(crate) use problem::Wrong;
 
-/// Reads a whole document.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn read_document(document: &Value) -> Result<(ProcessSettings, model::Declared), Problems> {
-    let _ = document;
-    unreachable!("being written")
-}
+use reader::Reader;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Reads the body of `PUT /v1/listeners/{name}`: the keys of `[[listener]]`, where `name` may be left out and must not
 /// differ.
 ///
 /// # Errors
 /// All that is wrong with it, pointers relative to the body.
-pub fn read_listener(name: &model::ListenerName, body: &Value) -> Result<model::Listener, Problems> {
-    let _ = (name, body);
-    unreachable!("being written")
+pub fn read_listener(name: &ListenerName, body: &Value) -> Result<model::Listener, Problems> {
+    reader::read(body, |reader| listener::read(reader, Some(name)))
 }
 
 /// Reads the body of `PUT /v1/target-groups/{name}`: the keys of `[[target_group]]` less `target`, where `name` may be
@@ -69,9 +55,14 @@ pub fn read_listener(name: &model::ListenerName, body: &Value) -> Result<model::
 ///
 /// # Errors
 /// All that is wrong with it, pointers relative to the body.
-pub fn read_target_group(name: &model::GroupName, body: &Value) -> Result<model::TargetGroup, Problems> {
-    let _ = (name, body);
-    unreachable!("being written")
+pub fn read_target_group(name: &GroupName, body: &Value) -> Result<model::TargetGroup, Problems> {
+    reader::read(body, |reader| {
+        reader.refuse("target", || {
+            let wrong = Wrong::new("targets are not set with their group");
+            wrong.hint("PUT each at /v1/target-groups/{name}/targets/{id}")
+        });
+        target_group::read(reader, Some(name))
+    })
 }
 
 /// Reads the body of `PUT /v1/target-groups/{name}/targets/{id}`: `address`, `weight`, `zone`, where `id` may be given
@@ -79,7 +70,29 @@ pub fn read_target_group(name: &model::GroupName, body: &Value) -> Result<model:
 ///
 /// # Errors
 /// All that is wrong with it, pointers relative to the body.
-pub fn read_target(id: &model::TargetId, body: &Value) -> Result<model::Target, Problems> {
-    let _ = (id, body);
-    unreachable!("being written")
+pub fn read_target(id: &TargetId, body: &Value) -> Result<model::Target, Problems> {
+    reader::read(body, |reader| target::read(reader, Some(id)))
+}
+
+fn name_of<T: Clone + PartialEq + std::fmt::Display>(
+    reader: &mut Reader<'_>,
+    named: Option<&T>,
+    parse: impl FnOnce(&str) -> Result<T, InvalidName>,
+) -> Option<T> {
+    name_of_key(reader, "name", named, parse)
+}
+
+/// The name an object has by its place, which its own key may repeat; else the name in its own key, which must be there.
+fn name_of_key<T: Clone + PartialEq + std::fmt::Display>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    named: Option<&T>,
+    parse: impl FnOnce(&str) -> Result<T, InvalidName>,
+) -> Option<T> {
+    let Some(named) = named else { return reader.required(key, notation::parsed(parse)) };
+    let given = reader.or(key, named.clone(), notation::parsed(parse));
+    if given != *named {
+        reader.problem(key, Wrong::new(format!("{given} is not {named}, as which it was addressed")));
+    }
+    Some(named.clone())
 }

@@ -1,8 +1,25 @@
 //! `[[target_group]]`.
 
 use lb::model;
+use lb::model::{Algorithm, GroupName, TargetProtocol, WhenAllUnhealthy};
+use serde_json::json;
 
-use super::{HealthCheck, Target};
+use super::notation::{Words, count_usize, duration, duration_text};
+use super::reader::Reader;
+use super::{HOUR, HealthCheck, MINUTE, MS, SECOND, Target, health_check, target};
+
+const PROTOCOL: Words<TargetProtocol> =
+    Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
+const ALGORITHM: Words<Algorithm> = Words {
+    what: "algorithm",
+    now: &[("least_outstanding_requests", Algorithm::LeastOutstandingRequests), ("round_robin", Algorithm::RoundRobin)],
+    later: &["random_of_two", "peak_ewma", "weighted_random", "consistent_hash"],
+};
+const WHEN_ALL_UNHEALTHY: Words<WhenAllUnhealthy> = Words {
+    what: "behaviour",
+    now: &[("fail_open", WhenAllUnhealthy::FailOpen), ("fail_closed", WhenAllUnhealthy::FailClosed)],
+    later: &[],
+};
 
 /// A target group: how its targets are reached, checked, chosen and let go.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -48,9 +65,72 @@ pub struct TargetGroup {
     pub target: Vec<Target>,
 }
 
+/// Reads a target group less its targets; `named` by the place it stands in, or by its own key.
+pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option<model::TargetGroup> {
+    let name = super::name_of(reader, named, GroupName::parse);
+    let default = model::TargetGroup::new(GroupName::parse("unnamed").ok()?);
+    refuse_later(reader);
+    let health_check = if reader.has("health_check") {
+        reader.table("health_check", health_check::read)
+    } else {
+        Some(default.health_check)
+    };
+    let group = model::TargetGroup {
+        protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
+        algorithm: reader.or("algorithm", default.algorithm, |value| ALGORITHM.parse(value)),
+        deregistration_delay: reader.or(
+            "deregistration_delay",
+            default.deregistration_delay,
+            duration(0 * SECOND..=HOUR),
+        ),
+        when_all_unhealthy: reader
+            .or("when_all_unhealthy", default.when_all_unhealthy, |value| WHEN_ALL_UNHEALTHY.parse(value)),
+        initial_wait: reader.or("initial_wait", default.initial_wait, duration(0 * SECOND..=5 * MINUTE)),
+        connect_timeout: reader.or("connect_timeout", default.connect_timeout, duration(10 * MS..=5 * MINUTE)),
+        response_timeout: reader.or("response_timeout", default.response_timeout, duration(100 * MS..=24 * HOUR)),
+        keepalive_timeout: reader.or("keepalive_timeout", default.keepalive_timeout, duration(0 * SECOND..=HOUR)),
+        idle_connections_max: reader.or("idle_connections_max", default.idle_connections_max, count_usize(0..=100_000)),
+        connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
+        health_check: health_check?,
+        name: name?,
+    };
+    Some(group)
+}
+
+/// Reads a target group with the targets it declares.
+pub(super) fn read_with_targets(reader: &mut Reader<'_>) -> Option<(model::TargetGroup, Vec<model::Target>)> {
+    let targets = reader.tables("target", |reader| target::read(reader, None));
+    Some((read(reader, None)?, targets))
+}
+
+fn refuse_later(reader: &mut Reader<'_>) {
+    reader.later("hash_key", &json!("source_ip"));
+    reader.later("slow_start", &json!("0s"));
+    reader.later("tls_verify", &json!("none"));
+    reader.later("tls_ca", &json!(null));
+    reader.later("tls_server_name", &json!(null));
+    reader.later("send_proxy", &json!("off"));
+    reader.later("stickiness", &json!(null));
+    reader.later("discovery", &json!(null));
+}
+
 impl From<&model::TargetGroup> for TargetGroup {
     /// Without targets.
-    fn from(_group: &model::TargetGroup) -> Self {
-        unreachable!("being written")
+    fn from(group: &model::TargetGroup) -> Self {
+        Self {
+            name: group.name.to_string(),
+            protocol: PROTOCOL.word(group.protocol),
+            algorithm: ALGORITHM.word(group.algorithm),
+            deregistration_delay: duration_text(group.deregistration_delay),
+            when_all_unhealthy: WHEN_ALL_UNHEALTHY.word(group.when_all_unhealthy),
+            initial_wait: duration_text(group.initial_wait),
+            connect_timeout: duration_text(group.connect_timeout),
+            response_timeout: duration_text(group.response_timeout),
+            keepalive_timeout: duration_text(group.keepalive_timeout),
+            idle_connections_max: group.idle_connections_max as u64,
+            connections_max: group.connections_max as u64,
+            health_check: HealthCheck::from(&group.health_check),
+            target: Vec::new(),
+        }
     }
 }

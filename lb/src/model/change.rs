@@ -1,5 +1,8 @@
 //! The closed set of changes to what is wanted, and why one is refused.
 
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
 use super::{Global, GroupName, Listener, ListenerName, Origin, Target, TargetGroup, TargetId, Weight};
 
 /// One wanted change, applied whole or refused whole.
@@ -39,8 +42,75 @@ pub struct Declared {
     pub targets: Vec<(GroupName, Target)>,
 }
 
+impl Declared {
+    /// All that is wrong with the set by itself: names given twice, listeners that forward to a group it does not
+    /// declare, addresses bound twice.
+    pub fn faults(&self) -> Vec<Rejected> {
+        let mut faults = self.twice();
+        let groups: HashSet<_> = self.target_groups.iter().map(|group| &group.name).collect();
+        faults.extend(conflicts(self.listeners.iter(), |group| groups.contains(group)));
+        faults
+    }
+
+    /// Every name that is given twice.
+    pub(super) fn twice(&self) -> Vec<Rejected> {
+        let listeners = self.listeners.iter().map(|listener| ObjectRef::Listener(listener.name.clone()));
+        let groups = self.target_groups.iter().map(|group| ObjectRef::TargetGroup(group.name.clone()));
+        let targets = self.targets.iter().map(|(group, target)| ObjectRef::Target(group.clone(), target.id.clone()));
+        let mut seen = HashSet::new();
+        let objects = listeners.chain(groups).chain(targets);
+        objects.filter_map(|object| (!seen.insert(object.clone())).then_some(Rejected::Twice(object))).collect()
+    }
+}
+
+/// Forwards that lead nowhere, and addresses that two listeners bind.
+pub(super) fn conflicts<'a>(
+    listeners: impl Iterator<Item = &'a Listener>,
+    is_group: impl Fn(&GroupName) -> bool,
+) -> Vec<Rejected> {
+    let mut binds = HashMap::new();
+    let mut conflicts = Vec::new();
+    for listener in listeners {
+        let (name, target_group) = (&listener.name, &listener.forward.target_group);
+        if !is_group(target_group) {
+            conflicts.push(Rejected::DanglingForward { listener: name.clone(), target_group: target_group.clone() });
+        }
+        if listener.bind.port() != 0
+            && let Some(other) = binds.insert(listener.bind, name)
+            && other != name
+        {
+            conflicts.push(Rejected::SameBind(other.clone(), name.clone()));
+        }
+    }
+    conflicts
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = |group: &GroupName, id: &TargetId| ObjectRef::Target(group.clone(), id.clone());
+        match self {
+            Self::PutListener(origin, listener) => write!(f, "{origin} puts listener {}", listener.name),
+            Self::DeleteListener(origin, name) => write!(f, "{origin} deletes listener {name}"),
+            Self::PutTargetGroup(origin, group) => write!(f, "{origin} puts target group {}", group.name),
+            Self::DeleteTargetGroup(origin, name) => write!(f, "{origin} deletes target group {name}"),
+            Self::PutTarget(origin, group, put) => write!(f, "{origin} puts {}", target(group, &put.id)),
+            Self::DeleteTarget(origin, group, id) => write!(f, "{origin} deletes {}", target(group, id)),
+            Self::Drain(group, id, true) => write!(f, "drains {}", target(group, id)),
+            Self::Drain(group, id, false) => write!(f, "undrains {}", target(group, id)),
+            Self::Reweigh(group, id, weight) => write!(f, "gives weight {} to {}", weight.get(), target(group, id)),
+            Self::Declare(origin, declared) => write!(
+                f,
+                "{origin} declares {} listeners, {} target groups and {} targets",
+                declared.listeners.len(),
+                declared.target_groups.len(),
+                declared.targets.len()
+            ),
+        }
+    }
+}
+
 /// What a refusal or an entity tag is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectRef {
     /// A listener.
     Listener(ListenerName),
@@ -50,8 +120,8 @@ pub enum ObjectRef {
     Target(GroupName, TargetId),
 }
 
-impl std::fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener(name) => write!(f, "listener {name}"),
             Self::TargetGroup(name) => write!(f, "target group {name}"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::change::conflicts;
 use super::{
     Change, Declared, Global, GroupName, Listener, ListenerName, ObjectRef, Rejected, Target, TargetGroup, TargetId,
     Weight,
@@ -90,40 +91,28 @@ impl HeldTarget {
 }
 
 impl Config {
-    /// Makes the configuration that holds after one change, with the next revision.
+    /// Makes the configuration that holds after one change.
     ///
     /// # Errors
     /// [`Rejected`]; `self` is as it was.
     pub fn apply(&self, change: &Change) -> Result<Self, Rejected> {
-        let mut next = self.clone();
-        next.revision += 1;
-        match change {
-            Change::PutListener(origin, listener) => next.put_listener(*origin, listener)?,
-            Change::DeleteListener(origin, name) => next.delete_listener(*origin, name)?,
-            Change::PutTargetGroup(origin, group) => next.put_group(*origin, group)?,
-            Change::DeleteTargetGroup(origin, name) => next.delete_group(*origin, name)?,
-            Change::PutTarget(origin, group, target) => next.put_target(*origin, group, target)?,
-            Change::DeleteTarget(origin, group, id) => next.delete_target(*origin, group, id)?,
-            Change::Drain(group, id, draining) => {
-                next.adjust(group, id, |adjusted, _| adjusted.draining = *draining)?;
-            }
-            Change::Reweigh(group, id, weight) => next.reweigh(group, id, *weight)?,
-            Change::Declare(origin, declared) => next.declare(*origin, declared)?,
-        }
-        next.check()?;
-        Ok(next)
+        self.apply_all(std::slice::from_ref(change))
     }
 
-    /// Applies several changes as one: all of them or none.
+    /// Makes the configuration that holds after several changes, made as one: all of them or none. It has the next
+    /// revision, or this one when nothing is different. What must hold between objects is asked of the outcome only.
     ///
     /// # Errors
     /// The first refusal.
     pub fn apply_all(&self, changes: &[Change]) -> Result<Self, Rejected> {
         let mut next = self.clone();
+        next.revision += 1;
         for change in changes {
-            next = next.apply(change)?;
+            next.make(change)?;
         }
-        Ok(next)
+        next.check(self)?;
+        let same = next.global == self.global && next.listeners == self.listeners && next.groups == self.groups;
+        Ok(if same { self.clone() } else { next })
     }
 
     /// The revision that last changed an object, where there is one.
@@ -138,6 +127,20 @@ impl Config {
     /// A target of a group.
     pub fn target(&self, group: &GroupName, id: &TargetId) -> Option<&Arc<HeldTarget>> {
         self.groups.get(group)?.targets.get(id)
+    }
+
+    fn make(&mut self, change: &Change) -> Result<(), Rejected> {
+        match change {
+            Change::PutListener(origin, listener) => self.put_listener(*origin, listener),
+            Change::DeleteListener(origin, name) => self.delete_listener(*origin, name),
+            Change::PutTargetGroup(origin, group) => self.put_group(*origin, group),
+            Change::DeleteTargetGroup(origin, name) => self.delete_group(*origin, name),
+            Change::PutTarget(origin, group, target) => self.put_target(*origin, group, target),
+            Change::DeleteTarget(origin, group, id) => self.delete_target(*origin, group, id),
+            Change::Drain(group, id, draining) => self.adjust(group, id, |adjusted, _| adjusted.draining = *draining),
+            Change::Reweigh(group, id, weight) => self.reweigh(group, id, *weight),
+            Change::Declare(origin, declared) => self.declare(*origin, declared),
+        }
     }
 
     fn put_listener(&mut self, origin: Origin, listener: &Listener) -> Result<(), Rejected> {
@@ -249,7 +252,9 @@ impl Config {
 
     /// Takes over an origin's full set: what it declares is put, what it no longer declares goes.
     fn declare(&mut self, origin: Origin, declared: &Declared) -> Result<(), Rejected> {
-        refuse_twice(declared)?;
+        if let Some(twice) = declared.twice().into_iter().next() {
+            return Err(twice);
+        }
         if let Some(global) = &declared.global {
             self.global = Arc::new(global.clone());
         }
@@ -298,22 +303,16 @@ impl Config {
         group.map(Arc::make_mut).ok_or_else(|| Rejected::NotFound(ObjectRef::TargetGroup(name.clone())))
     }
 
-    /// What must hold between objects, whatever the change was.
-    fn check(&self) -> Result<(), Rejected> {
-        let mut binds = BTreeMap::new();
-        for (name, held) in &self.listeners {
-            let target_group = &held.wanted.forward.target_group;
-            if !self.groups.contains_key(target_group) {
-                return Err(Rejected::DanglingForward { listener: name.clone(), target_group: target_group.clone() });
+    /// What must hold between objects, whatever the change from `before` was.
+    fn check(&self, before: &Self) -> Result<(), Rejected> {
+        let listeners = self.listeners.values().map(|held| &held.wanted);
+        match conflicts(listeners, |group| self.groups.contains_key(group)).into_iter().next() {
+            None => Ok(()),
+            Some(Rejected::DanglingForward { listener, target_group }) if before.groups.contains_key(&target_group) => {
+                Err(Rejected::InUse { target_group, by: format!("listener {listener}") })
             }
-            let bind = held.wanted.bind;
-            if bind.port() != 0
-                && let Some(other) = binds.insert(bind, name)
-            {
-                return Err(Rejected::SameBind(other.clone(), name.clone()));
-            }
+            Some(conflict) => Err(conflict),
         }
-        Ok(())
     }
 }
 
@@ -326,17 +325,4 @@ fn targets_in_words(names: &[String]) -> String {
     let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(NAMED_MAX);
     if more == 0 { format!("targets {named}") } else { format!("targets {named} and {more} more") }
-}
-
-fn refuse_twice(declared: &Declared) -> Result<(), Rejected> {
-    let listeners = declared.listeners.iter().map(|listener| ObjectRef::Listener(listener.name.clone()));
-    let groups = declared.target_groups.iter().map(|group| ObjectRef::TargetGroup(group.name.clone()));
-    let targets = declared.targets.iter().map(|(group, target)| ObjectRef::Target(group.clone(), target.id.clone()));
-    let mut seen = std::collections::HashSet::new();
-    for object in listeners.chain(groups).chain(targets) {
-        if !seen.insert(object.clone()) {
-            return Err(Rejected::Twice(object));
-        }
-    }
-    Ok(())
 }

@@ -20,6 +20,20 @@ pub struct HealthCheck {
     pub unhealthy_threshold: Threshold,
 }
 
+impl HealthCheck {
+    /// A check with the default times and thresholds.
+    pub fn new(protocol: HealthCheckProtocol) -> Self {
+        Self {
+            protocol,
+            port: ProbePort::Traffic,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: Threshold(2),
+            unhealthy_threshold: Threshold(2),
+        }
+    }
+}
+
 /// What a probe says and expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthCheckProtocol {
@@ -84,6 +98,13 @@ impl Threshold {
 /// Statuses that pass: codes and ranges, as in `200-299` or `200,301-302`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matcher(Vec<(u16, u16)>);
+
+impl Default for Matcher {
+    /// `200-299`.
+    fn default() -> Self {
+        Self(vec![(200, 299)])
+    }
+}
 
 impl Matcher {
     /// Accepts codes and ranges from 100 to 599, separated by commas.

@@ -40,6 +40,29 @@ pub struct Listener {
     pub trusted_proxies: Vec<Network>,
 }
 
+impl Listener {
+    /// A listener with the defaults of everything else.
+    pub fn new(name: ListenerName, bind: SocketAddr, forward: Forward) -> Self {
+        Self {
+            name,
+            bind,
+            protocol: ListenerProtocol::Http,
+            forward,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_rate_min_bytes: 1024,
+            tunnel_idle_timeout: Duration::from_secs(3600),
+            request_line_bytes_max: 16 * 1024,
+            headers_bytes_max: 64 * 1024,
+            header_count_max: 128,
+            body_bytes_max: 0,
+            connections_max: 0,
+            requests_per_connection_max: 0,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
 /// What clients of a listener speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerProtocol {

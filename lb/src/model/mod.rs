@@ -5,6 +5,7 @@
 
 mod change;
 mod config;
+mod difference;
 mod global;
 mod health_check;
 mod listener;
@@ -14,6 +15,7 @@ mod target_group;
 
 pub use change::{Change, Declared, ObjectRef, Rejected};
 pub use config::{Adjustment, Config, Group, Held, HeldTarget, Origin};
+pub use difference::Difference;
 pub use global::{AccessLog, AccessLogDestination, AccessLogFormat, Global, Shutdown};
 pub use health_check::{HealthCheck, HealthCheckProtocol, Matcher, OutOfRange, ProbePort, Threshold};
 pub use listener::{Forward, Listener, ListenerProtocol, Network};

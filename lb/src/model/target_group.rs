@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{GroupName, HealthCheck};
+use super::{GroupName, HealthCheck, HealthCheckProtocol};
 
 /// A target group as it is wanted, less its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,26 @@ pub struct TargetGroup {
     pub connections_max: usize,
     /// How its targets are checked.
     pub health_check: HealthCheck,
+}
+
+impl TargetGroup {
+    /// A group with the defaults of everything else: checked over TCP.
+    pub fn new(name: GroupName) -> Self {
+        Self {
+            name,
+            protocol: TargetProtocol::Http,
+            algorithm: Algorithm::LeastOutstandingRequests,
+            deregistration_delay: Duration::from_secs(300),
+            when_all_unhealthy: WhenAllUnhealthy::FailOpen,
+            initial_wait: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(4),
+            idle_connections_max: 64,
+            connections_max: 0,
+            health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
+        }
+    }
 }
 
 /// What targets of a group speak.
