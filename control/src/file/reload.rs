@@ -1,6 +1,7 @@
 //! Reading the file again in the running process: all of it or nothing.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lb::model::ObjectRef;
 
@@ -15,6 +16,7 @@ pub struct Reloader {
     started_with: ProcessSettings,
     store: Store,
     one_at_a_time: tokio::sync::Mutex<()>,
+    last_succeeded: AtomicBool,
 }
 
 /// What a reload did.
@@ -53,7 +55,8 @@ pub enum ReloadError {
 impl Reloader {
     /// A reloader of `path`, which said `started_with` when the process started (before flags and environment).
     pub fn new(path: Option<PathBuf>, started_with: ProcessSettings, store: Store) -> Self {
-        Self { path, started_with, store, one_at_a_time: tokio::sync::Mutex::new(()) }
+        let last_succeeded = AtomicBool::new(true);
+        Self { path, started_with, store, one_at_a_time: tokio::sync::Mutex::new(()), last_succeeded }
     }
 
     /// Reads the file again, and returns when what it wants is durable and every worker has taken it up.
@@ -61,6 +64,18 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError`]; nothing was changed.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let outcome = self.read_again().await;
+        self.last_succeeded.store(outcome.is_ok(), Relaxed);
+        outcome
+    }
+
+    /// Whether the file was taken over the last time it was read; true from the start on, since elbow would not have
+    /// started otherwise.
+    pub fn last_succeeded(&self) -> bool {
+        self.last_succeeded.load(Relaxed)
+    }
+
+    async fn read_again(&self) -> Result<Reloaded, ReloadError> {
         let _ = (&self.path, &self.started_with, &self.store, &self.one_at_a_time);
         unreachable!("being written")
     }

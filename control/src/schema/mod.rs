@@ -74,6 +74,14 @@ pub fn read_target(id: &TargetId, body: &Value) -> Result<model::Target, Problem
     reader::read(body, |reader| target::read(reader, Some(id)))
 }
 
+/// Reads a duration such as `30s`, of at most `max`, that stands in no document.
+///
+/// # Errors
+/// What is wrong with it; its pointer is empty.
+pub fn read_duration(text: &str, max: Duration) -> Result<Duration, Problem> {
+    notation::duration(Duration::ZERO..=max)(&Value::from(text)).map_err(|wrong| Problem::at_value("", wrong))
+}
+
 fn name_of<T: Clone + PartialEq + std::fmt::Display>(
     reader: &mut Reader<'_>,
     named: Option<&T>,

@@ -17,7 +17,7 @@ pub enum Refused {
     Rejected(#[from] Rejected),
     /// The precondition does not hold.
     #[error("{}", match current {
-        Some(revision) => format!("{object} was changed meanwhile: it is at revision {revision}"),
+        Some(revision) => format!("{object} is there, at revision {revision}"),
         None => format!("there is no {object}"),
     })]
     Precondition {

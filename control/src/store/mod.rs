@@ -35,6 +35,8 @@ pub enum Precondition {
     Exists(ObjectRef),
     /// The object is there, and one of these revisions last changed it (`If-Match: "7"`).
     Matches(ObjectRef, Vec<u64>),
+    /// The object is not there (`If-None-Match: *`).
+    Absent(ObjectRef),
 }
 
 /// A change that is durable and taken up by every worker.
