@@ -1,0 +1,126 @@
+//! `/v1/listeners`: where clients connect.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use lb::model::{Change, ListenerName, Origin, Rejected};
+use lb::state::Snapshot;
+
+use super::Api;
+use super::extract::{JsonBody, ListenerPath, OBJECT_BYTES_MAX, missing};
+use super::problem::Problem;
+use super::tags::{precondition, tagged};
+use super::views::{ListenerView, writable};
+use crate::schema;
+use crate::store::Refused;
+
+/// Every listener.
+#[utoipa::path(get, path = "/v1/listeners", tag = "listeners", responses(
+    (status = 200, description = "Each of them, by name", body = Vec<ListenerView>, headers(("ETag" = String))),
+))]
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
+    let snapshot = api.snapshot();
+    let views: Vec<_> = snapshot.config.listeners.keys().filter_map(|name| view(&snapshot, name)).collect();
+    tagged(StatusCode::OK, snapshot.config.revision, &views)
+}
+
+/// One listener.
+#[utoipa::path(get, path = "/v1/listeners/{name}", tag = "listeners",
+    params(("name" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, description = "The listener", body = ListenerView, headers(("ETag" = String))),
+        (status = 400, description = "That is no name"),
+        (status = 404, description = "There is none of that name"),
+    )
+)]
+pub(super) async fn get(State(api): State<Arc<Api>>, path: ListenerPath) -> Result<Response, Problem> {
+    present(&api.snapshot(), &path, StatusCode::OK)
+}
+
+/// Creates a listener or replaces it. Its socket is bound before anything changes.
+#[utoipa::path(put, path = "/v1/listeners/{name}", tag = "listeners",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
+    ),
+    request_body = schema::Listener,
+    responses(
+        (status = 200, description = "It was there, and is now so", body = ListenerView, headers(("ETag" = String))),
+        (status = 201, description = "It was created", body = ListenerView, headers(("ETag" = String))),
+        (status = 400, description = "The body is not JSON, or that is no name"),
+        (status = 408, description = "The body took too long"),
+        (status = 409, description = "It belongs to another owner, its address cannot be had, or its group is missing"),
+        (status = 412, description = "The precondition does not hold"),
+        (status = 413, description = "The body is too large"),
+        (status = 415, description = "The body is not JSON"),
+        (status = 422, description = "A key or value is not legal"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn put(
+    State(api): State<Arc<Api>>,
+    path: ListenerPath,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<OBJECT_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let listener = schema::read_listener(&path.0, &writable(body, ListenerView::READ_ONLY))?;
+    let precondition = precondition(&headers, || path.object())?;
+    let change = Change::PutListener(Origin::Api, listener);
+    let applied = api.context.store.apply(vec![change], precondition).await.map_err(refused)?;
+    let existed = applied.before.listeners.contains_key(&path.0);
+    present(&api.snapshot(), &path, if existed { StatusCode::OK } else { StatusCode::CREATED })
+}
+
+/// Removes a listener. Its open connections finish what they are at.
+#[utoipa::path(delete, path = "/v1/listeners/{name}", tag = "listeners",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "That is no name"),
+        (status = 404, description = "There is none of that name"),
+        (status = 409, description = "It belongs to another owner"),
+        (status = 412, description = "The precondition does not hold"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    path: ListenerPath,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let precondition = precondition(&headers, || path.object())?;
+    api.context.store.apply(vec![Change::DeleteListener(Origin::Api, path.0)], precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn present(snapshot: &Snapshot, path: &ListenerPath, status: StatusCode) -> Result<Response, Problem> {
+    let view = view(snapshot, &path.0).ok_or_else(|| missing(&path.object()))?;
+    Ok(tagged(status, view.revision(), &view))
+}
+
+fn view(snapshot: &Snapshot, name: &ListenerName) -> Option<ListenerView> {
+    let held = snapshot.config.listeners.get(name)?;
+    Some(ListenerView::of(held, snapshot.frontends.get(name).map(|frontend| &frontend.socket)))
+}
+
+/// A refusal, with the key of the body that it is about.
+fn refused(refused: Refused) -> Problem {
+    let pointer = match &refused {
+        Refused::Rejected(Rejected::DanglingForward { .. }) => Some("/target_group"),
+        Refused::Rejected(Rejected::SameBind(..)) | Refused::Bind(_) => Some("/bind"),
+        _ => None,
+    };
+    let problem = Problem::from(refused);
+    match pointer {
+        Some(pointer) => problem.at(pointer),
+        None => problem,
+    }
+}

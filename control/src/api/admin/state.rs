@@ -1,0 +1,53 @@
+//! `/v1/state`: all that the API owns as one document, out and in again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::extract::{JsonBody, STATE_BYTES_MAX};
+use super::problem::Problem;
+use super::tags::tagged;
+
+/// What an import did.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub(super) struct ImportView {
+    /// The revision that holds it. As before when nothing changed.
+    revision: u64,
+}
+
+/// All that the API owns, adjustments of file-owned targets among it.
+#[utoipa::path(get, path = "/v1/state", tag = "config", responses(
+    (status = 200, description = "To be given back to PUT", body = Object, headers(("ETag" = String))),
+))]
+pub(super) async fn export(State(api): State<Arc<Api>>) -> Response {
+    let revision = api.snapshot().config.revision;
+    tagged(StatusCode::OK, revision, &api.context.store.export())
+}
+
+/// Replaces all that the API owns by an exported document: all of it or nothing.
+#[utoipa::path(put, path = "/v1/state", tag = "config",
+    request_body = Object,
+    responses(
+        (status = 200, description = "It holds now", body = ImportView),
+        (status = 400, description = "The body is not JSON"),
+        (status = 408, description = "The body took too long"),
+        (status = 409, description = "It does not fit what others own, or an address cannot be had; nothing was changed"),
+        (status = 413, description = "The body is too large"),
+        (status = 415, description = "The body is not JSON"),
+        (status = 422, description = "A key or value is not legal; nothing was changed"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn import(
+    State(api): State<Arc<Api>>,
+    JsonBody(state): JsonBody<STATE_BYTES_MAX>,
+) -> Result<Json<ImportView>, Problem> {
+    let applied = api.context.store.import(&state).await?;
+    Ok(Json(ImportView { revision: applied.revision }))
+}

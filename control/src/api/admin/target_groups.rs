@@ -1,0 +1,106 @@
+//! `/v1/target-groups`: how targets are reached, checked, chosen and let go. Their targets are [`super::targets`].
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use lb::model::{Change, Origin};
+use lb::state::Snapshot;
+
+use super::Api;
+use super::extract::{GroupPath, JsonBody, OBJECT_BYTES_MAX, missing};
+use super::problem::Problem;
+use super::tags::{precondition, tagged};
+use super::views::{TargetGroupView, writable};
+use crate::schema;
+
+/// Every target group.
+#[utoipa::path(get, path = "/v1/target-groups", tag = "target groups", responses(
+    (status = 200, description = "Each of them, by name", body = Vec<TargetGroupView>, headers(("ETag" = String))),
+))]
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
+    let snapshot = api.snapshot();
+    let groups = snapshot.config.groups.values();
+    let views: Vec<_> = groups.map(|group| TargetGroupView::of(&group.settings)).collect();
+    tagged(StatusCode::OK, snapshot.config.revision, &views)
+}
+
+/// One target group.
+#[utoipa::path(get, path = "/v1/target-groups/{name}", tag = "target groups",
+    params(("name" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, description = "The group", body = TargetGroupView, headers(("ETag" = String))),
+        (status = 400, description = "That is no name"),
+        (status = 404, description = "There is none of that name"),
+    )
+)]
+pub(super) async fn get(State(api): State<Arc<Api>>, path: GroupPath) -> Result<Response, Problem> {
+    present(&api.snapshot(), &path, StatusCode::OK)
+}
+
+/// Creates a target group or replaces it. Its targets are never touched.
+#[utoipa::path(put, path = "/v1/target-groups/{name}", tag = "target groups",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
+    ),
+    request_body = schema::TargetGroup,
+    responses(
+        (status = 200, description = "It was there, and is now so", body = TargetGroupView, headers(("ETag" = String))),
+        (status = 201, description = "It was created", body = TargetGroupView, headers(("ETag" = String))),
+        (status = 400, description = "The body is not JSON, or that is no name"),
+        (status = 408, description = "The body took too long"),
+        (status = 409, description = "It belongs to another owner"),
+        (status = 412, description = "The precondition does not hold"),
+        (status = 413, description = "The body is too large"),
+        (status = 415, description = "The body is not JSON"),
+        (status = 422, description = "A key or value is not legal"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn put(
+    State(api): State<Arc<Api>>,
+    path: GroupPath,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<OBJECT_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let group = schema::read_target_group(&path.0, &writable(body, TargetGroupView::READ_ONLY))?;
+    let precondition = precondition(&headers, || path.object())?;
+    let applied = api.context.store.apply(vec![Change::PutTargetGroup(Origin::Api, group)], precondition).await?;
+    let existed = applied.before.groups.contains_key(&path.0);
+    present(&api.snapshot(), &path, if existed { StatusCode::OK } else { StatusCode::CREATED })
+}
+
+/// Removes a target group that no listener forwards to, with the targets the API registered in it.
+#[utoipa::path(delete, path = "/v1/target-groups/{name}", tag = "target groups",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "That is no name"),
+        (status = 404, description = "There is none of that name"),
+        (status = 409, description = "It belongs to another owner, or something still needs it"),
+        (status = 412, description = "The precondition does not hold"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    path: GroupPath,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let precondition = precondition(&headers, || path.object())?;
+    api.context.store.apply(vec![Change::DeleteTargetGroup(Origin::Api, path.0)], precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn present(snapshot: &Snapshot, path: &GroupPath, status: StatusCode) -> Result<Response, Problem> {
+    let group = snapshot.config.groups.get(&path.0).ok_or_else(|| missing(&path.object()))?;
+    Ok(tagged(status, group.settings.revision, &TargetGroupView::of(&group.settings)))
+}
