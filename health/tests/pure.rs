@@ -1,7 +1,5 @@
 //! The judge against a naive model, and the schedule's promises, both over random inputs.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use health::judge::Judge;

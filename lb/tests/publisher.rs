@@ -6,49 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::house::{DEADLINE, House};
 use common::{Want, group_name, healthy, id};
-use lb::state::{Admission, EventKind, Live, Now, Observation, Observed, Observer, Publisher, TargetState, compile};
-
-const DEADLINE: Duration = Duration::from_secs(5);
-
-struct House {
-    live: Arc<Live>,
-    publisher: Publisher,
-    observer: Observer,
-}
-
-fn start(want: &Want) -> House {
-    let wanted = want.wanted();
-    let now = Now { instant: std::time::Instant::now(), wall: std::time::SystemTime::now() };
-    let live = Arc::new(Live::new(compile(&wanted, &Observed::default(), None, now), 1));
-    let (observer, observations) = Observer::new();
-    let publisher = Publisher::start(&live, wanted, observations);
-    House { live, publisher, observer }
-}
-
-impl House {
-    async fn until(&self, holds: impl Fn(&lb::state::Snapshot) -> bool) {
-        let mut generations = self.live.subscribe();
-        let wait = async {
-            while !holds(&self.live.load()) {
-                generations.changed().await.expect("the publisher lives");
-            }
-        };
-        tokio::time::timeout(DEADLINE, wait).await.expect("in time");
-    }
-
-    fn state(&self, target: &str) -> Option<TargetState> {
-        self.live.load().member(&group_name("app"), &id(target)).map(|member| member.state)
-    }
-}
+use lb::state::{Admission, EventKind, Observation, TargetState};
 
 #[tokio::test]
 async fn a_verdict_takes_effect_and_is_told() {
     let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
-    let house = start(&want);
+    let house = House::start(&want);
     let mut events = house.live.events();
     assert_eq!(house.state("a"), Some(TargetState::Initial));
-    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    let backend = house.backend("a");
     house.observer.observe(Observation::Health(backend.id, healthy()));
     house.until(|snapshot| snapshot.pool_of(&group_name("app")).is_some_and(|pool| pool.eligible == 1)).await;
     let event = events.recv().await.expect("an event");
@@ -59,8 +27,8 @@ async fn a_verdict_takes_effect_and_is_told() {
 #[tokio::test]
 async fn what_is_in_flight_keeps_a_deregistered_target_until_it_ends() {
     let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
-    let house = start(&want);
-    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    let house = House::start(&want);
+    let backend = house.backend("a");
     let work = backend.begin(0).expect("takes work");
     let generation = house.publisher.publish(want.clone().without("app", "a").wanted()).await;
     assert_eq!(generation, house.live.load().generation);
@@ -70,7 +38,7 @@ async fn what_is_in_flight_keeps_a_deregistered_target_until_it_ends() {
     tokio::time::sleep(Duration::from_millis(60)).await;
     assert_eq!(house.state("a"), Some(TargetState::Draining));
     drop(work);
-    house.until(|snapshot| snapshot.member(&group_name("app"), &id("a")).is_none()).await;
+    house.until_state("a", None).await;
     assert_eq!(backend.admission(), Admission::Gone);
 }
 
@@ -78,12 +46,12 @@ async fn what_is_in_flight_keeps_a_deregistered_target_until_it_ends() {
 async fn what_does_not_end_is_cut_when_its_time_is_over() {
     let delay = Duration::from_millis(80);
     let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1").delay("app", delay);
-    let house = start(&want);
-    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    let house = House::start(&want);
+    let backend = house.backend("a");
     let _work = backend.begin(0).expect("takes work");
     let began = std::time::Instant::now();
-    house.publisher.publish(want.clone().without("app", "a").wanted()).await;
-    house.until(|snapshot| snapshot.member(&group_name("app"), &id("a")).is_none()).await;
+    house.publish(&want.clone().without("app", "a")).await;
+    house.until_state("a", None).await;
     assert!(began.elapsed() >= delay);
     assert_eq!(backend.admission(), Admission::Gone);
 }
@@ -91,13 +59,13 @@ async fn what_does_not_end_is_cut_when_its_time_is_over() {
 #[tokio::test]
 async fn registering_again_calls_the_leaving_off() {
     let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
-    let house = start(&want);
-    let backend = Arc::clone(&house.live.load().member(&group_name("app"), &id("a")).expect("registered").backend);
+    let house = House::start(&want);
+    let backend = house.backend("a");
     house.observer.observe(Observation::Health(backend.id, healthy()));
     let work = backend.begin(0).expect("takes work");
-    house.publisher.publish(want.clone().without("app", "a").wanted()).await;
+    house.publish(&want.clone().without("app", "a")).await;
     assert!(backend.begin(0).is_none());
-    house.publisher.publish(want.wanted()).await;
+    house.publish(&want).await;
     assert!(backend.begin(0).is_some());
     assert_eq!(house.state("a"), Some(TargetState::Healthy));
     drop(work);
@@ -108,7 +76,7 @@ async fn registering_again_calls_the_leaving_off() {
 #[tokio::test]
 async fn a_name_leads_to_a_backend_once_it_is_resolved() {
     let want = Want::new().listener("web", "app").target("app", "a", "web.internal:81");
-    let house = start(&want);
+    let house = House::start(&want);
     let address = || house.live.load().member(&group_name("app"), &id("a")).and_then(|member| member.backend.address);
     assert_eq!(address(), None);
     house.observer.observe(Observation::Resolved("web.internal".into(), [127, 0, 0, 9].into()));
@@ -118,7 +86,7 @@ async fn a_name_leads_to_a_backend_once_it_is_resolved() {
 
 #[tokio::test]
 async fn the_task_ends_with_its_last_handle() {
-    let house = start(&Want::new());
+    let house = House::start(&Want::new());
     let live = Arc::downgrade(&house.live);
     drop(house);
     let ends = async {
