@@ -2,35 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use lb::balance::{Balancer, Candidate, Pick};
-use lb::listen::BoundSockets;
+use common::{WORKERS, Want, group_name, health, healthy, id, listener};
 use lb::model::{
-    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Adjustment, Algorithm, Config, Forward,
-    GroupName, HealthCheck, HealthCheckProtocol, Held, HeldTarget, HostPort, Listener, ListenerName, ListenerProtocol,
-    Origin, ProbePort, Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
+    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, Origin,
 };
-use lb::state::{Backend, BackendId, Frontend, Member, Pool, Snapshot, TargetState};
-use lb::telemetry::{
-    AccessLog, Build, CodeClass, GroupMetrics, ListenerMetrics, METRICS, NoncompliantClass, RouteMetrics, Telemetry,
-    render,
-};
-
-const WORKERS: usize = 2;
-
-#[derive(Debug)]
-struct Nobody;
-
-impl Balancer for Nobody {
-    fn pick(&self, _pick: &Pick<'_>) -> Option<&Candidate> {
-        None
-    }
-}
+use lb::state::{Now, Observation, Observed, Snapshot, Verdict, compile};
+use lb::telemetry::{AccessLog, Build, CodeClass, METRICS, NoncompliantClass, Telemetry, render};
 
 fn telemetry() -> Telemetry {
     let off = AccessLogSettings { destination: AccessLogDestination::Off, format: AccessLogFormat::Json };
@@ -39,116 +23,26 @@ fn telemetry() -> Telemetry {
     Telemetry::new(WORKERS, access_log, Build { version: "0.1.0", commit: "abc\"def" })
 }
 
-fn group() -> Arc<TargetGroup> {
-    Arc::new(TargetGroup {
-        name: GroupName::parse("app").unwrap(),
-        protocol: TargetProtocol::Http,
-        algorithm: Algorithm::RoundRobin,
-        deregistration_delay: Duration::from_secs(300),
-        when_all_unhealthy: WhenAllUnhealthy::FailOpen,
-        initial_wait: Duration::from_secs(3),
-        connect_timeout: Duration::from_secs(2),
-        response_timeout: Duration::from_secs(60),
-        keepalive_timeout: Duration::from_secs(4),
-        idle_connections_max: 64,
-        connections_max: 0,
-        health_check: HealthCheck {
-            protocol: HealthCheckProtocol::Tcp,
-            port: ProbePort::Traffic,
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(5),
-            healthy_threshold: Threshold::new(2).unwrap(),
-            unhealthy_threshold: Threshold::new(2).unwrap(),
-        },
-    })
+/// Two listeners in front of one group, by two forwards: two pools over the same targets and counters.
+fn want() -> Want {
+    let other_port = Forward { port: Some(8080), ..Forward::to(group_name("app")) };
+    Want::new().listener("web", "app").with(&Change::PutListener(Origin::Api, listener("web-8080", other_port)))
 }
 
-fn member(backend: u64, id: &str, state: TargetState) -> Member {
-    let id = TargetId::parse(id).unwrap();
-    let declared = Target {
-        id: id.clone(),
-        address: HostPort::parse("127.0.0.1:80").unwrap(),
-        weight: Weight::default(),
-        zone: None,
-    };
-    let held = HeldTarget { origin: Origin::Api, revision: 1, declared, adjusted: Adjustment::default() };
-    Member {
-        held: Arc::new(held),
-        backend: Arc::new(Backend::new(BackendId(backend), group().name.clone(), id, None, WORKERS)),
-        state,
-        reason: "of no matter".into(),
-        since: SystemTime::UNIX_EPOCH,
-        leaves_at: (state == TargetState::Draining).then(Instant::now),
-    }
-}
-
-fn listener() -> Listener {
-    Listener {
-        name: ListenerName::parse("web").unwrap(),
-        bind: "127.0.0.1:0".parse().unwrap(),
-        protocol: ListenerProtocol::Http,
-        forward: Forward::to(group().name.clone()),
-        head_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
-        body_rate_min_bytes: 1024,
-        tunnel_idle_timeout: Duration::from_secs(3600),
-        request_line_bytes_max: 16 * 1024,
-        headers_bytes_max: 64 * 1024,
-        header_count_max: 128,
-        body_bytes_max: 0,
-        connections_max: 0,
-        requests_per_connection_max: 0,
-        trusted_proxies: Vec::new(),
-    }
-}
-
-/// One listener, and a group that two forwards use: two pools over the same members and counters.
-fn snapshot(members: Vec<Member>) -> Snapshot {
-    let members: Arc<[Member]> = members.into();
-    let metrics = Arc::new(GroupMetrics::new(WORKERS));
-    let pool = |forward: Forward| {
-        Arc::new(Pool {
-            forward,
-            group: group(),
-            used: true,
-            members: Arc::clone(&members),
-            balancer: Box::new(Nobody),
-            eligible: 0,
-            waiting: false,
-            failed_open: true,
-            metrics: Arc::clone(&metrics),
-        })
-    };
-    let forwards = [None, Some(8080)].map(|port| Forward { port, ..Forward::to(group().name.clone()) });
-    let pools: BTreeMap<_, _> = forwards.map(|forward| (forward.clone(), pool(forward))).into();
-    let listener = Arc::new(listener());
-    let held = Held { origin: Origin::File, revision: 1, wanted: (*listener).clone() };
-    let mut config = Config { revision: 7, ..Config::default() };
-    config.listeners.insert(listener.name.clone(), Arc::new(held));
-    let sockets = lb::listen::bind(&BoundSockets::new(), &config, WORKERS).unwrap();
-    let frontend = Frontend {
-        socket: Arc::clone(&sockets[&listener.name]),
-        pool: Arc::clone(&pools[&listener.forward]),
-        listener: Arc::clone(&listener),
-        metrics: Arc::new(ListenerMetrics::new(WORKERS)),
-        route: Arc::new(RouteMetrics::new(WORKERS)),
-    };
-    Snapshot {
-        generation: 1,
-        config: Arc::new(config),
-        frontends: [(listener.name.clone(), Arc::new(frontend))].into(),
-        pools,
-        next_backend: BackendId(100),
-        wake_at: None,
-    }
+fn compiled(want: &Want, observed: &Observed, previous: Option<&Snapshot>) -> Snapshot {
+    compile(&want.wanted(), observed, previous, Now { instant: Instant::now(), wall: SystemTime::now() })
 }
 
 fn three_targets() -> Snapshot {
-    snapshot(vec![
-        member(1, "a", TargetState::Healthy),
-        member(2, "b", TargetState::Unhealthy),
-        member(3, "c", TargetState::Healthy),
-    ])
+    let want =
+        want().target("app", "a", "127.0.0.1:1").target("app", "b", "127.0.0.1:2").target("app", "c", "127.0.0.1:3");
+    let mut observed = Observed::default();
+    let first = compiled(&want, &observed, None);
+    for (target, health) in [("a", healthy()), ("b", health(Verdict::Unhealthy)), ("c", healthy())] {
+        let backend = first.member(&group_name("app"), &id(target)).unwrap().backend.id;
+        observed.take_in(Observation::Health(backend, health));
+    }
+    compiled(&want, &observed, Some(&first))
 }
 
 fn assert_line(text: &str, line: &str) {
@@ -191,7 +85,7 @@ fn every_metric_has_samples_and_promtool_is_silent() {
 #[test]
 fn workers_are_added_up() {
     let (snapshot, telemetry) = (three_targets(), telemetry());
-    let frontend = snapshot.frontends.values().next().unwrap();
+    let frontend = &snapshot.frontends["web"];
     for worker in 0..WORKERS {
         let listener = frontend.metrics.workers.of(worker);
         listener.connections_open.add(3);
@@ -226,10 +120,10 @@ fn workers_are_added_up() {
         r#"elbow_targets{target_group="app",state="healthy"} 2"#,
         r#"elbow_targets{target_group="app",state="unhealthy"} 1"#,
         r#"elbow_targets{target_group="app",state="ejected"} 0"#,
-        r#"elbow_failed_open{target_group="app"} 1"#,
+        r#"elbow_failed_open{target_group="app"} 0"#,
         r#"elbow_surge_queue_length{target_group="app"} 0"#,
         "elbow_worker_panics_total 2",
-        "elbow_config_revision 7",
+        &format!("elbow_config_revision {}", snapshot.config.revision),
         "elbow_config_last_apply_success 0",
         r#"elbow_build_info{version="0.1.0",commit="abc\"def"} 1"#,
     ] {
@@ -239,19 +133,38 @@ fn workers_are_added_up() {
 
 #[test]
 fn a_series_stands_once_and_goes_with_its_target() {
-    // "b" moved to another address: its old self is leaving, its new self speaks for it.
-    let old = member(2, "b", TargetState::Draining);
-    let new = member(3, "b", TargetState::Initial);
-    old.backend.metrics.answered(0, CodeClass::of(200));
-    for members in [vec![old.clone(), new.clone()], vec![new, old]] {
-        let text = render(&snapshot(members), &telemetry(), true);
-        let series: Vec<_> = text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series).collect();
-        let distinct: std::collections::HashSet<_> = series.iter().collect();
-        assert_eq!(series.len(), distinct.len(), "{text}");
-        assert_line(&text, r#"elbow_target_requests_total{target_group="app",target="b",code_class="2xx"} 0"#);
-        assert_line(&text, r#"elbow_targets{target_group="app",state="draining"} 1"#);
-        assert!(!text.contains(r#"target="a""#));
-    }
+    let want = want().target("app", "a", "127.0.0.1:1").target("app", "b", "127.0.0.1:2");
+    let before = compiled(&want, &Observed::default(), None);
+    let old = Arc::clone(&before.member(&group_name("app"), &id("b")).unwrap().backend);
+    old.metrics.answered(0, CodeClass::of(200));
+    let _work = old.begin(0);
+
+    // "b" moves to another address: its old self is leaving, its new self speaks for it. "a" has left.
+    let moved = want.without("app", "a").target("app", "b", "127.0.0.1:3");
+    let after = compiled(&moved, &Observed::default(), Some(&before));
+    let left = Arc::clone(&before.member(&group_name("app"), &id("a")).unwrap().backend);
+    let mut observed = Observed::default();
+    observed.take_in(Observation::Drained(left.id));
+    let after = compiled(&moved, &observed, Some(&after));
+
+    let text = render(&after, &telemetry(), true);
+    let series: Vec<_> = text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series).collect();
+    let distinct: std::collections::HashSet<_> = series.iter().collect();
+    assert_eq!(series.len(), distinct.len(), "{text}");
+    assert_line(&text, r#"elbow_target_requests_total{target_group="app",target="b",code_class="2xx"} 0"#);
+    assert_line(&text, r#"elbow_targets{target_group="app",state="draining"} 1"#);
+    assert!(!text.contains(r#"target="a""#), "{text}");
+}
+
+#[test]
+fn a_group_that_fails_open_says_so() {
+    let want = want().target("app", "a", "127.0.0.1:1");
+    let first = compiled(&want, &Observed::default(), None);
+    let mut observed = Observed::default();
+    let backend = first.member(&group_name("app"), &id("a")).unwrap().backend.id;
+    observed.take_in(Observation::Health(backend, health(Verdict::Unhealthy)));
+    let text = render(&compiled(&want, &observed, Some(&first)), &telemetry(), true);
+    assert_line(&text, r#"elbow_failed_open{target_group="app"} 1"#);
 }
 
 #[test]
@@ -271,8 +184,11 @@ fn process_metrics_are_those_of_this_process() {
 
 #[test]
 fn ten_thousand_targets_render_well_under_a_second() {
-    let members = (0..10_000).map(|n| member(n, &format!("i-{n:017x}"), TargetState::Healthy)).collect();
-    let (snapshot, telemetry) = (snapshot(members), telemetry());
+    let mut want = want();
+    let targets = (0..10_000).map(|n| (group_name("app"), common::target(&format!("i-{n:017x}"), "127.0.0.1:1", 1)));
+    let declared = Declared { targets: targets.collect(), ..Declared::default() };
+    want.apply(&Change::Declare(Origin::File, declared));
+    let (snapshot, telemetry) = (compiled(&want, &Observed::default(), None), telemetry());
     let begun = Instant::now();
     let text = render(&snapshot, &telemetry, true);
     let took = begun.elapsed();

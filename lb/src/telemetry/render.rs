@@ -13,7 +13,6 @@ use super::{
     CodeClass, Counter, GroupCells, Histogram, LB_CODES, ListenerCells, NoncompliantClass, RouteMetrics, Telemetry,
     process,
 };
-use crate::model::{GroupName, TargetId};
 use crate::state::{Member, Pool, Snapshot, TargetState};
 
 /// Renders all metrics.
@@ -24,22 +23,14 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
         listener_samples(&mut exposition, listener, frontend.metrics.workers.iter());
         route_samples(&mut exposition, listener, frontend.pool.forward.target_group.as_str(), &frontend.route);
     }
-    for (group, pools) in pools_by_group(snapshot) {
-        group_samples(&mut exposition, group.as_str(), &pools);
+    // Several forwards to one group make several pools, which share its counters and targets: one speaks for all.
+    for pool in snapshot.groups() {
+        group_samples(&mut exposition, pool);
     }
     process_samples(&mut exposition, telemetry);
     exposition.add(names::CONFIG_REVISION, &[], snapshot.config.revision as f64);
     exposition.add(names::CONFIG_LAST_APPLY_SUCCESS, &[], f64::from(last_apply_success));
     exposition.encode()
-}
-
-/// Several forwards to one group make several pools, which share the group's counters and its targets.
-fn pools_by_group(snapshot: &Snapshot) -> BTreeMap<&GroupName, Vec<&Pool>> {
-    let mut groups: BTreeMap<_, Vec<&Pool>> = BTreeMap::new();
-    for (forward, pool) in &snapshot.pools {
-        groups.entry(&forward.target_group).or_default().push(pool);
-    }
-    groups
 }
 
 fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iterator<Item = &'a ListenerCells>) {
@@ -88,11 +79,10 @@ fn route_samples(out: &mut Exposition, listener: &str, group: &str, route: &Rout
     out.add_histogram(names::REQUEST_DURATION, &[listener, group], &durations);
 }
 
-fn group_samples(out: &mut Exposition, group: &str, pools: &[&Pool]) {
-    let Some(pool) = pools.first() else { return };
+fn group_samples(out: &mut Exposition, pool: &Pool) {
+    let group = pool.forward.target_group.as_str();
     let metrics = &pool.metrics;
     let sum = |counter: fn(&GroupCells) -> &Counter| metrics.workers.sum(counter) as f64;
-    let failed_open = pools.iter().any(|pool| pool.failed_open);
     let responses: Vec<_> = metrics.workers.iter().map(|cells| &cells.target_response).collect();
     out.add_histogram(names::TARGET_RESPONSE, &[group], &responses);
     out.add(names::BACKEND_CONNECTION_ERRORS, &[group], sum(|cells| &cells.connection_errors));
@@ -101,7 +91,7 @@ fn group_samples(out: &mut Exposition, group: &str, pools: &[&Pool]) {
     // Requests do not queue for room yet: a full group answers at once, and counts as spillover.
     out.add(names::SURGE_QUEUE_LENGTH, &[group], 0.0);
     out.add(names::SPILLOVER, &[group], sum(|cells| &cells.spillover));
-    out.add(names::FAILED_OPEN, &[group], f64::from(failed_open));
+    out.add(names::FAILED_OPEN, &[group], f64::from(pool.failed_open));
     out.add(names::FAILED_OPEN_REQUESTS, &[group], sum(|cells| &cells.failed_open));
     out.add(names::HEALTH_PROBES, &[group, "success"], metrics.probes_passed.get() as f64);
     out.add(names::HEALTH_PROBES, &[group, "failure"], metrics.probes_failed.get() as f64);
@@ -109,24 +99,14 @@ fn group_samples(out: &mut Exposition, group: &str, pools: &[&Pool]) {
         let count = pool.members.iter().filter(|member| member.state == state).count();
         out.add(names::TARGETS, &[group, state.as_str()], count as f64);
     }
-    for (target, member) in members_by_target(&pool.members) {
-        target_samples(out, group, target.as_str(), member);
+    // A target that moved stands there twice until its old self has left; the first one speaks for it.
+    for same_target in pool.members.chunk_by(|one, other| one.backend.target == other.backend.target) {
+        target_samples(out, group, &same_target[0]);
     }
 }
 
-/// One member for each id: a target that moved to another address is there twice until the old one has left, and
-/// the new one speaks for it.
-fn members_by_target(members: &[Member]) -> BTreeMap<&TargetId, &Member> {
-    let mut targets = BTreeMap::new();
-    for member in members {
-        if member.leaves_at.is_none() || !targets.contains_key(&member.backend.target) {
-            targets.insert(&member.backend.target, member);
-        }
-    }
-    targets
-}
-
-fn target_samples(out: &mut Exposition, group: &str, target: &str, member: &Member) {
+fn target_samples(out: &mut Exposition, group: &str, member: &Member) {
+    let target = member.backend.target.as_str();
     for (class, count) in CodeClass::LABELS.iter().zip(member.backend.metrics.answers()) {
         // With ten thousand targets each class counts; the only final answer in 1xx is a 101.
         if count > 0 || *class != "1xx" {

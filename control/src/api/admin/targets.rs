@@ -13,7 +13,7 @@ use super::Api;
 use super::extract::{Asked, GroupPath, JsonBody, OBJECT_BYTES_MAX, TargetPath, missing};
 use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
-use super::views::{LeftView, TargetView, member, members, writable};
+use super::views::{LeftView, TargetView, writable};
 use super::wait::{self, Ended, WaitFor};
 use crate::schema;
 use crate::store::{Applied, Precondition, Refused};
@@ -32,8 +32,8 @@ const REWEIGH_TRIES_MAX: usize = 5;
 )]
 pub(super) async fn list(State(api): State<Arc<Api>>, path: GroupPath) -> Result<Response, Problem> {
     let snapshot = api.snapshot();
-    let members = members(&snapshot, &path.0).ok_or_else(|| missing(&path.object()))?;
-    let views: Vec<_> = members.iter().map(TargetView::of).collect();
+    let pool = snapshot.pool_of(&path.0).ok_or_else(|| missing(&path.object()))?;
+    let views: Vec<_> = pool.members.iter().map(TargetView::of).collect();
     Ok(tagged(StatusCode::OK, snapshot.config.revision, &views))
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn delete(
         return Ok(axum::Json(left).into_response());
     }
     let snapshot = api.snapshot();
-    let view = member(&snapshot, &path.group, &path.id).map(TargetView::of);
+    let view = snapshot.member(&path.group, &path.id).map(TargetView::of);
     let view = view.unwrap_or_else(|| TargetView::gone(&last, SystemTime::now()));
     Ok((StatusCode::ACCEPTED, axum::Json(view)).into_response())
 }
@@ -231,7 +231,7 @@ async fn deregister(api: &Api, path: &TargetPath, precondition: Precondition) ->
         }
         Err(Refused::Rejected(Rejected::NotFound(object @ ObjectRef::Target(..)))) => {
             let snapshot = api.snapshot();
-            let leaving = member(&snapshot, &path.group, &path.id).filter(|member| member.leaves_at.is_some());
+            let leaving = snapshot.member(&path.group, &path.id).filter(|member| member.leaves_at.is_some());
             leaving.map(|member| Arc::clone(&member.held)).ok_or_else(|| missing(&object))
         }
         Err(refused) => Err(refused.into()),
@@ -239,7 +239,7 @@ async fn deregister(api: &Api, path: &TargetPath, precondition: Precondition) ->
 }
 
 async fn wait_until_healthy(api: &Api, path: &TargetPath, patience: Duration) -> Result<(), Problem> {
-    let reached = |snapshot: &Snapshot| match member(snapshot, &path.group, &path.id) {
+    let reached = |snapshot: &Snapshot| match snapshot.member(&path.group, &path.id) {
         Some(member) if member.leaves_at.is_none() => (member.state == TargetState::Healthy).then_some(Ok(())),
         _ => Some(Err(Problem::new(Kind::Conflict, format!("{} was deregistered meanwhile", path.object())))),
     };
@@ -251,16 +251,12 @@ async fn wait_until_healthy(api: &Api, path: &TargetPath, patience: Duration) ->
 
 async fn wait_until_left(api: &Api, path: &TargetPath, patience: Duration) -> Result<(), Problem> {
     let reached = |snapshot: &Snapshot| {
-        let of_this = |member: &&lb::state::Member| member.backend.target == path.id && member.leaves_at.is_some();
-        let leaving = members(snapshot, &path.group).and_then(|members| members.iter().find(of_this));
-        let registered = || snapshot.config.target(&path.group, &path.id).is_some();
-        match leaving {
-            Some(_) => None,
-            None if registered() => {
-                Some(Err(Problem::new(Kind::Conflict, format!("{} was registered again meanwhile", path.object()))))
-            }
-            None => Some(Ok(())),
-        }
+        let pool = snapshot.pool_of(&path.group);
+        let left = pool.is_none_or(|pool| pool.members_of(&path.id).iter().all(|member| member.leaves_at.is_none()));
+        left.then(|| match snapshot.config.target(&path.group, &path.id) {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(Kind::Conflict, format!("{} was registered again meanwhile", path.object()))),
+        })
     };
     match wait::until(api, patience, reached).await {
         Ok(outcome) => outcome,
@@ -273,7 +269,7 @@ fn not_reached(api: &Api, path: &TargetPath, ended: &Ended, what: &str) -> Probl
         Ended::Stopping => Problem::stopping(),
         Ended::RanOut => {
             let problem = Problem::new(Kind::RanOut, format!("{} {what}; the change stands", path.object()));
-            match member(&api.snapshot(), &path.group, &path.id) {
+            match api.snapshot().member(&path.group, &path.id) {
                 Some(member) => problem.with_target(TargetView::of(member)),
                 None => problem,
             }
@@ -282,7 +278,7 @@ fn not_reached(api: &Api, path: &TargetPath, ended: &Ended, what: &str) -> Probl
 }
 
 fn present(snapshot: &Snapshot, path: &TargetPath, status: StatusCode) -> Result<Response, Problem> {
-    let member = member(snapshot, &path.group, &path.id).ok_or_else(|| missing(&path.object()))?;
+    let member = snapshot.member(&path.group, &path.id).ok_or_else(|| missing(&path.object()))?;
     let view = TargetView::of(member);
     Ok(tagged(status, view.revision(), &view))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lb::listen::BoundSocket;
-use lb::model::{Config, Group, GroupName, Held, HeldTarget, Listener, ObjectRef, TargetGroup, TargetId};
-use lb::state::{Member, Snapshot, TargetState};
+use lb::model::{Config, Group, Held, HeldTarget, Listener, ObjectRef, TargetGroup};
+use lb::state::{Member, TargetState};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -230,19 +230,6 @@ impl From<&ObjectRef> for ObjectView {
             ObjectRef::Target(group, id) => Self { target_group: Some(group.to_string()), ..view("target", id) },
         }
     }
-}
-
-/// Every target of a group and those that are leaving, where there is such a group.
-pub(super) fn members<'a>(snapshot: &'a Snapshot, group: &GroupName) -> Option<&'a [Member]> {
-    // Several forwards to one group make several pools over the same targets.
-    snapshot.pools.values().find(|pool| pool.forward.target_group == *group).map(|pool| &*pool.members)
-}
-
-/// A target of a group. One that moved is there twice until its old self has left; the new one speaks for it.
-pub(super) fn member<'a>(snapshot: &'a Snapshot, group: &GroupName, id: &TargetId) -> Option<&'a Member> {
-    let mut found = members(snapshot, group)?.iter().filter(|member| member.backend.target == *id);
-    let first = found.next()?;
-    if first.leaves_at.is_none() { Some(first) } else { found.find(|other| other.leaves_at.is_none()).or(Some(first)) }
 }
 
 /// A body without the keys that a representation has and a write ignores.
