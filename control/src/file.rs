@@ -10,18 +10,20 @@ mod expand;
 mod reload;
 mod tree;
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use lb::model::{
-    Declared, Forward, GroupName, HostPort, Listener, ListenerName, Target, TargetGroup, TargetId, Weight,
+    Declared, Forward, GroupName, HostPort, Listener, ListenerName, Rejected, Target, TargetGroup, TargetId, Weight,
 };
 
 pub use error::{FileError, FileProblem, Style};
 pub use reload::{ReloadError, Reloaded, Reloader};
 
 use crate::schema::{self, Problem, Problems, ProcessSettings, Wrong};
+use crate::store::Refused;
 use tree::Tree;
 
 /// The largest file that is read.
@@ -45,13 +47,19 @@ pub struct Loaded {
 /// [`FileError`]: it cannot be read, or all that is wrong with it.
 pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, FileError> {
     let name = path.display().to_string();
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-    match read {
+    match read(path) {
+        Ok(text) => parse(&name, &text, environment),
         Err(error) => Err(FileError::unreadable(name, &error.to_string())),
-        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => Err(FileError::unreadable(name, "it is larger than 64 MiB")),
-        Ok(_) => parse(&name, &text, environment),
     }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other("it is larger than 64 MiB"));
+    }
+    Ok(text)
 }
 
 /// Reads the text of a file; `name` stands for it in what is said.
@@ -74,6 +82,31 @@ pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Loa
         Err(found) => both(problems, found),
     };
     Err(FileError::found(name, text, &tree, problems))
+}
+
+/// Where in a file stands what the store refused, if that is about the file: an object with another owner, an address
+/// that cannot be had.
+pub fn place(path: &Path, environment: Environment<'_>, refused: &Refused) -> Option<FileError> {
+    let name = path.display().to_string();
+    let text = read(path).ok()?;
+    let tree = Tree::parse(&text).ok()?;
+    let (document, _) = tree.document(environment);
+    let (pointer, detail) = match refused {
+        Refused::Rejected(rejected) => (schema::pointer_to(&document, rejected), rejected.to_string()),
+        Refused::Bind(error) => {
+            let listener = schema::pointer_to_listener(&document, &error.listener)?;
+            (format!("{listener}/bind"), format!("{error}: {}", error.source))
+        }
+        _ => return None,
+    };
+    let wrong = match refused {
+        Refused::Rejected(Rejected::OwnedBy { .. }) => Wrong::new(detail).hint("or take it out of the file"),
+        Refused::Rejected(Rejected::InUse { .. }) => {
+            Wrong::new(detail).hint("leave it in the file until nothing needs it any more")
+        }
+        _ => Wrong::new(detail),
+    };
+    Some(FileError::found(&name, &text, &tree, vec![Problem::at_value(&pointer, wrong)]))
 }
 
 /// Adds what the schema found, less what it found because a value is missing that was wrong already.

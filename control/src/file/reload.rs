@@ -1,13 +1,14 @@
 //! Reading the file again in the running process: all of it or nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use lb::model::ObjectRef;
+use lb::model::{Change, Difference, ObjectRef, Origin};
 
-use super::FileError;
+use super::{Environment, FileError, Loaded};
+use crate::file;
 use crate::schema::ProcessSettings;
-use crate::store::{Refused, Store};
+use crate::store::{Precondition, Refused, Store};
 
 /// Reads the file again when asked; one at a time.
 #[derive(Debug)]
@@ -30,12 +31,14 @@ pub struct Reloaded {
     pub changed: Vec<ObjectRef>,
     /// What is gone.
     pub removed: Vec<ObjectRef>,
+    /// Whether `[limits]`, `[shutdown]` or `[access_log]` are different.
+    pub global: bool,
 }
 
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// The file is wrong.
+    /// The file is wrong, or does not fit what else is wanted.
     #[error(transparent)]
     File(#[from] FileError),
     /// There is no file.
@@ -47,7 +50,7 @@ pub enum ReloadError {
         /// The keys, as in `[workers] count`.
         keys: Vec<&'static str>,
     },
-    /// The store refused what the file wants.
+    /// The store refused what the file wants, for a reason that lies outside of the file.
     #[error(transparent)]
     Refused(#[from] Refused),
 }
@@ -76,7 +79,46 @@ impl Reloader {
     }
 
     async fn read_again(&self) -> Result<Reloaded, ReloadError> {
-        let _ = (&self.path, &self.started_with, &self.store, &self.one_at_a_time);
-        unreachable!("being written")
+        let path = self.path.clone().ok_or(ReloadError::NoFile)?;
+        let _one = self.one_at_a_time.lock().await;
+        let loaded = in_background(&path, |path| file::load(path, ENVIRONMENT)).await?;
+        let Loaded { process, declared } = loaded?;
+        let keys = takes_restart(&self.started_with, &process);
+        if !keys.is_empty() {
+            return Err(ReloadError::TakesRestart { keys });
+        }
+        let declare = Change::Declare(Origin::File, declared);
+        let applied = match self.store.apply(vec![declare], Precondition::None).await {
+            Ok(applied) => applied,
+            Err(refused) => {
+                let about = refused.clone();
+                let placed = in_background(&path, move |path| file::place(path, ENVIRONMENT, &about)).await?;
+                return Err(placed.map_or(ReloadError::Refused(refused), ReloadError::File));
+            }
+        };
+        let Difference { added, changed, removed, global } = applied.before.difference(&applied.config);
+        Ok(Reloaded { revision: applied.revision, added, changed, removed, global })
     }
+}
+
+const ENVIRONMENT: Environment<'static> = &|name| std::env::var(name).ok();
+
+async fn in_background<T: Send + 'static>(
+    path: &Path,
+    read: impl FnOnce(&Path) -> T + Send + 'static,
+) -> Result<T, ReloadError> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || read(&path)).await.map_err(|_| ReloadError::Refused(Refused::Stopped))
+}
+
+/// The keys that a file may not change while the process runs, and has.
+fn takes_restart(before: &ProcessSettings, now: &ProcessSettings) -> Vec<&'static str> {
+    let ProcessSettings { admin_listen, admin_auth, state_dir, workers } = before;
+    let changed = [
+        ("[admin] listen", *admin_listen != now.admin_listen),
+        ("[admin] auth", *admin_auth != now.admin_auth),
+        ("[state] dir", *state_dir != now.state_dir),
+        ("[workers] count", *workers != now.workers),
+    ];
+    changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }

@@ -1,7 +1,7 @@
 //! The whole document: a file in all its parts, and finding an object in it again.
 
 use lb::model;
-use lb::model::{Declared, GroupName, HostPort, ObjectRef, Rejected};
+use lb::model::{Declared, GroupName, HostPort, ListenerName, ObjectRef, Rejected};
 use serde_json::{Value, json};
 
 use super::{
@@ -106,6 +106,11 @@ fn id_of(target: &Value) -> Option<String> {
         Some(id) => id.as_str().map(str::to_owned),
         None => Some(HostPort::parse(target.get("address")?.as_str()?).ok()?.to_string()),
     }
+}
+
+/// Where in a document that was read a listener stands.
+pub(crate) fn pointer_to_listener(document: &Value, name: &ListenerName) -> Option<String> {
+    listener_in(document, name.as_str())
 }
 
 fn listener_in(document: &Value, name: &str) -> Option<String> {

@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lb::model;
 use lb::model::{AccessLogDestination, AccessLogFormat, Global};
 use serde_json::{Value, json};
 
+use super::HOUR;
 use super::notation::{Words, count_usize, duration, duration_text, socket_address, text};
 use super::problem::Wrong;
 use super::reader::Reader;
-use super::{HOUR, SECOND};
 
 const OFF: &str = "off";
 const STDOUT: &str = "-";
@@ -137,8 +138,8 @@ pub(super) fn read_global(reader: &mut Reader<'_>) -> Option<Global> {
     })?;
     let shutdown = reader.table("shutdown", |reader| {
         Some(model::Shutdown {
-            delay: reader.or("delay", default.shutdown.delay, duration(0 * SECOND..=HOUR)),
-            timeout: reader.or("timeout", default.shutdown.timeout, duration(0 * SECOND..=24 * HOUR)),
+            delay: reader.or("delay", default.shutdown.delay, duration(Duration::ZERO..=HOUR)),
+            timeout: reader.or("timeout", default.shutdown.timeout, duration(Duration::ZERO..=24 * HOUR)),
         })
     })?;
     let access_log = reader.table("access_log", |reader| {

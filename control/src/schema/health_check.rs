@@ -159,7 +159,9 @@ fn host(value: &Value) -> Result<Option<Arc<str>>, Wrong> {
     short(host).map(Some)
 }
 
-fn headers(value: &Value) -> Result<Vec<(Arc<str>, Arc<str>)>, Wrong> {
+type Header = (Arc<str>, Arc<str>);
+
+fn headers(value: &Value) -> Result<Vec<Header>, Wrong> {
     let table = value.as_object().ok_or_else(|| Wrong::kind("a table of headers", value))?;
     if table.len() > HEADERS_MAX {
         return Err(Wrong::new(format!("{} headers are too many: at most {HEADERS_MAX}", table.len())));
@@ -167,7 +169,7 @@ fn headers(value: &Value) -> Result<Vec<(Arc<str>, Arc<str>)>, Wrong> {
     table.iter().map(|(name, value)| header(name, value)).collect()
 }
 
-fn header(name: &str, value: &Value) -> Result<(Arc<str>, Arc<str>), Wrong> {
+fn header(name: &str, value: &Value) -> Result<Header, Wrong> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
         return Err(Wrong::new(format!("{name:?} is no header name")));

@@ -12,6 +12,7 @@ mod global;
 mod health_check;
 mod listener;
 mod notation;
+mod owned;
 mod problem;
 mod reader;
 mod target;
@@ -27,11 +28,13 @@ pub use document::{Document, read_document};
 pub use global::{AccessLog, Admin, AdminAuth, Limits, ProcessSettings, Shutdown, State, Workers};
 pub use health_check::HealthCheck;
 pub use listener::Listener;
+pub use owned::{Adjusted, Owned, read_owned, write_owned};
 pub use problem::{Problem, Problems};
 pub use target::Target;
 pub use target_group::TargetGroup;
 
-pub(crate) use document::pointer_to;
+pub(crate) use document::{pointer_to, pointer_to_listener};
+pub(crate) use owned::{read_adjusted, write_adjusted};
 pub(crate) use problem::Wrong;
 
 use reader::Reader;

@@ -49,7 +49,7 @@ fn id_from(reader: &mut Reader<'_>, address: &HostPort) -> Option<TargetId> {
     id.map_err(|error| reader.problem("id", Wrong::new(error.to_string()).hint("give this target an `id`"))).ok()
 }
 
-fn weight(value: &Value) -> Result<Weight, Wrong> {
+pub(super) fn weight(value: &Value) -> Result<Weight, Wrong> {
     let number = value.as_u64().ok_or_else(|| Wrong::kind("a whole number from 0 to 1000", value))?;
     Weight::new(number).map_err(|error| Wrong::new(error.to_string()))
 }

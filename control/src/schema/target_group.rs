@@ -1,12 +1,14 @@
 //! `[[target_group]]`.
 
+use std::time::Duration;
+
 use lb::model;
 use lb::model::{Algorithm, GroupName, TargetProtocol, WhenAllUnhealthy};
 use serde_json::json;
 
 use super::notation::{Words, count_usize, duration, duration_text};
 use super::reader::Reader;
-use super::{HOUR, HealthCheck, MINUTE, MS, SECOND, Target, health_check, target};
+use super::{HOUR, HealthCheck, MINUTE, MS, Target, health_check, target};
 
 const PROTOCOL: Words<TargetProtocol> =
     Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
@@ -81,14 +83,14 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         deregistration_delay: reader.or(
             "deregistration_delay",
             default.deregistration_delay,
-            duration(0 * SECOND..=HOUR),
+            duration(Duration::ZERO..=HOUR),
         ),
         when_all_unhealthy: reader
             .or("when_all_unhealthy", default.when_all_unhealthy, |value| WHEN_ALL_UNHEALTHY.parse(value)),
-        initial_wait: reader.or("initial_wait", default.initial_wait, duration(0 * SECOND..=5 * MINUTE)),
+        initial_wait: reader.or("initial_wait", default.initial_wait, duration(Duration::ZERO..=5 * MINUTE)),
         connect_timeout: reader.or("connect_timeout", default.connect_timeout, duration(10 * MS..=5 * MINUTE)),
         response_timeout: reader.or("response_timeout", default.response_timeout, duration(100 * MS..=24 * HOUR)),
-        keepalive_timeout: reader.or("keepalive_timeout", default.keepalive_timeout, duration(0 * SECOND..=HOUR)),
+        keepalive_timeout: reader.or("keepalive_timeout", default.keepalive_timeout, duration(Duration::ZERO..=HOUR)),
         idle_connections_max: reader.or("idle_connections_max", default.idle_connections_max, count_usize(0..=100_000)),
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
         health_check: health_check?,

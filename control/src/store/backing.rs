@@ -1,12 +1,13 @@
 //! What keeps state durable: the trait, and what goes through it. One file a backing.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::path::PathBuf;
 
+use lb::model::Origin;
 use serde_json::Value;
 
 /// Keeps rows through any crash. Called by one thread.
-pub trait Backing: Debug + Send {
+pub trait Backing: fmt::Debug + Send {
     /// Everything that is kept.
     ///
     /// # Errors
@@ -18,6 +19,9 @@ pub trait Backing: Debug + Send {
     /// # Errors
     /// [`BackingError`]: nothing of it is kept.
     fn commit(&mut self, commit: &Commit) -> Result<(), BackingError>;
+
+    /// What stands for it in what is said: the file.
+    fn place(&self) -> PathBuf;
 }
 
 /// Everything that is kept.
@@ -34,14 +38,16 @@ pub struct Kept {
 pub struct Row {
     /// Which.
     pub key: RowKey,
+    /// Who owns it. Of what another than the API owns, only adjustments are kept.
+    pub owner: Origin,
     /// The revision that last changed it.
     pub revision: u64,
     /// The object, in schema form.
     pub document: Value,
 }
 
-/// Which object a row keeps. All but adjustments are owned by the API.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Which object a row keeps.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowKey {
     /// A listener, by name.
     Listener(String),
@@ -49,13 +55,9 @@ pub enum RowKey {
     TargetGroup(String),
     /// A target, by group and id.
     Target(String, String),
-    /// What was adjusted on a target of any owner, by group and id.
+    /// What was adjusted on a target, by group and id.
     Adjusted(String, String),
 }
-
-/// What was adjusted, with the entry it was adjusted on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Adjusted {}
 
 /// What one commit makes durable.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -75,7 +77,7 @@ pub struct Commit {
 pub enum BackingError {
     /// It was made by a newer version.
     #[error(
-        "{path} was made by a newer elbow (format {found}, this one knows {known}): start that version, or move the \
+        "{path} was made by a newer elbow (format {found}, this one knows {known}); start that version, or move the \
          file away to begin anew"
     )]
     Newer {
@@ -88,8 +90,8 @@ pub enum BackingError {
     },
     /// It is damaged.
     #[error(
-        "{path} is damaged ({what}): keep a copy of it, put back a backup, or move it away, start anew and load an \
-         export with `elbow state import`"
+        "{path} is damaged: {what}; it was left as it is. Put back a copy of it, or move it away (with the files \
+         beside it that begin with its name), start anew and load an export with `elbow state import`"
     )]
     Damaged {
         /// The file.
@@ -107,4 +109,15 @@ pub enum BackingError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl fmt::Display for RowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(name) => write!(f, "listener {name}"),
+            Self::TargetGroup(name) => write!(f, "target group {name}"),
+            Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
+            Self::Adjusted(group, id) => write!(f, "what was adjusted on target {id} of target group {group}"),
+        }
+    }
 }

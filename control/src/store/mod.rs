@@ -7,24 +7,48 @@
 
 mod backing;
 mod error;
+mod lock;
 mod open;
+mod publish;
+mod rows;
+mod sqlite;
+mod writer;
 
 use std::sync::Arc;
 
 use lb::model::{Change, Config, ObjectRef};
+use lb::state::Live;
 use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
-pub use backing::{Adjusted, Backing, BackingError, Commit, Kept, Row, RowKey};
+pub use backing::{Backing, BackingError, Commit, Kept, Row, RowKey};
 pub use error::{ImportError, OpenError, Refused};
 pub use open::{Opened, open, open_with};
 
+use crate::schema;
+use writer::{Request, Work};
+
 /// The door through which everything wanted enters. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    ask: mpsc::Sender<Request>,
+    live: Arc<Live>,
+}
 
 /// The thread behind a [`Store`]. It ends when the last [`Store`] is dropped.
 #[derive(Debug)]
-pub struct StoreThread {}
+pub struct StoreThread {
+    thread: Option<oneshot::Receiver<()>>,
+    publishing: Option<JoinHandle<()>>,
+    died: bool,
+}
+
+impl StoreThread {
+    fn new(thread: oneshot::Receiver<()>, publishing: JoinHandle<()>) -> Self {
+        Self { thread: Some(thread), publishing: Some(publishing), died: false }
+    }
+}
 
 /// What must hold for a change to be made, checked at the moment it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +80,12 @@ impl Store {
     /// # Errors
     /// [`Refused`]: nothing was changed (but see [`Refused::NotTakenUp`]).
     pub async fn apply(&self, changes: Vec<Change>, precondition: Precondition) -> Result<Applied, Refused> {
-        let _ = (changes, precondition);
-        unreachable!("being written")
+        self.ask(Work::Apply(changes), precondition).await
     }
 
     /// All API-owned state as one JSON document, adjustments of file-owned targets among it.
     pub fn export(&self) -> Value {
-        unreachable!("being written")
+        schema::write_owned(&self.live.load().config)
     }
 
     /// Replaces all API-owned state by an exported document, in one change: all of it or nothing. An adjustment of a
@@ -71,8 +94,28 @@ impl Store {
     /// # Errors
     /// [`ImportError`]: nothing was changed.
     pub async fn import(&self, state: &Value) -> Result<Applied, ImportError> {
-        let _ = state;
-        unreachable!("being written")
+        let owned = Box::new(schema::read_owned(state)?);
+        Ok(self.ask(Work::Replace(owned), Precondition::None).await?)
+    }
+
+    async fn ask(&self, work: Work, precondition: Precondition) -> Result<Applied, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.ask.send(Request { work, precondition, answer }).await.map_err(|_| Refused::Stopped)?;
+        answered.await.unwrap_or(Err(Refused::Stopped))
+    }
+}
+
+impl Precondition {
+    fn check(&self, config: &Config) -> Result<(), Refused> {
+        let (Self::Exists(object) | Self::Matches(object, _) | Self::Absent(object)) = self else { return Ok(()) };
+        let current = config.revision_of(object);
+        let holds = match self {
+            Self::None => true,
+            Self::Exists(_) => current.is_some(),
+            Self::Matches(_, revisions) => current.is_some_and(|current| revisions.contains(&current)),
+            Self::Absent(_) => current.is_none(),
+        };
+        if holds { Ok(()) } else { Err(Refused::Precondition { object: object.clone(), current }) }
     }
 }
 
@@ -83,6 +126,14 @@ impl StoreThread {
     /// # Errors
     /// It panicked: changes can no longer be made, and the process should end.
     pub async fn ended(&mut self) -> Result<(), &'static str> {
-        unreachable!("being written")
+        if let Some(thread) = &mut self.thread {
+            let died = thread.await.is_err();
+            (self.thread, self.died) = (None, self.died | died);
+        }
+        if let Some(publishing) = &mut self.publishing {
+            let died = publishing.await.is_err();
+            (self.publishing, self.died) = (None, self.died | died);
+        }
+        if self.died { Err("the store's thread") } else { Ok(()) }
     }
 }

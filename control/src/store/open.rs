@@ -1,34 +1,55 @@
 //! Opening a state directory, joining what is kept there with what the file declares, and starting the store.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use lb::listen::BoundSockets;
-use lb::model::{Config, Declared, Rejected};
-use lb::state::{Live, Publisher};
+use lb::model::{Adjustment, Change, Config, Declared, GroupName, Origin, Rejected, Target};
+use lb::state::{Live, Publisher, Wanted};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Backing, BackingError, OpenError, Store, StoreThread};
+use super::lock::Lock;
+use super::rows::{self, Restored};
+use super::sqlite::Sqlite;
+use super::writer::Writer;
+use super::{Backing, BackingError, Commit, OpenError, RowKey, Store, StoreThread, publish};
+use crate::schema::Adjusted;
+
+/// How many requests may stand in line for the writer; more wait their turn.
+const REQUESTS_MAX: usize = 1024;
+/// How many commits may wait to be published; they are published as one.
+const COMMITTED_MAX: usize = 16;
 
 /// An open state directory, held exclusively until the store's thread has ended (or this is dropped).
 #[derive(Debug)]
-pub struct Opened {}
+pub struct Opened {
+    backing: Box<dyn Backing>,
+    restored: Restored,
+    adjusted: Vec<RowKey>,
+    revision: u64,
+    lock: Option<Lock>,
+}
 
 /// Opens a state directory: makes it where it is not there, takes its lock, and reads what is kept.
 ///
 /// # Errors
 /// [`OpenError`]: somebody else holds it, or it is damaged or of a newer version; nothing was replaced.
 pub fn open(state_dir: &Path) -> Result<Opened, OpenError> {
-    let _ = state_dir;
-    unreachable!("being written")
+    let lock = Lock::take(state_dir)?;
+    let opened = open_with(Box::new(Sqlite::open(state_dir)?))?;
+    Ok(Opened { lock: Some(lock), ..opened })
 }
 
 /// Opens any other backing.
 ///
 /// # Errors
 /// [`BackingError`] from reading it.
-pub fn open_with(backing: Box<dyn Backing>) -> Result<Opened, BackingError> {
-    let _ = backing;
-    unreachable!("being written")
+pub fn open_with(mut backing: Box<dyn Backing>) -> Result<Opened, BackingError> {
+    let kept = backing.load()?;
+    let restored = rows::restore(&kept, &backing.place())?;
+    let adjusted = kept.rows.into_iter().map(|row| row.key).filter(|key| matches!(key, RowKey::Adjusted(..)));
+    Ok(Opened { backing, restored, adjusted: adjusted.collect(), revision: kept.revision, lock: None })
 }
 
 impl Opened {
@@ -37,24 +58,107 @@ impl Opened {
     /// # Errors
     /// [`Rejected`]: an object has two owners, or the file dropped a group that API-owned objects still need.
     pub fn wanted_with(&self, declared: &Declared) -> Result<Config, Rejected> {
-        let _ = declared;
-        unreachable!("being written")
+        self.refuse_dropped_groups(declared)?;
+        let Restored { listeners, groups, targets, adjusted } = &self.restored;
+        let mut changes: Vec<_> =
+            groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())).collect();
+        changes.push(Change::Declare(Origin::File, declared.clone()));
+        let put = |(group, target, _): &(GroupName, Target, u64)| {
+            Change::PutTarget(Origin::Api, group.clone(), target.clone())
+        };
+        changes.extend(targets.iter().map(put));
+        changes.extend(listeners.iter().map(|(listener, _)| Change::PutListener(Origin::Api, listener.clone())));
+        let adjust = |(group, Adjusted { on, adjustment }): &(GroupName, Adjusted)| {
+            Change::Adjust(group.clone(), on.clone(), *adjustment)
+        };
+        changes.extend(adjusted.iter().map(adjust));
+        let mut config = Config { revision: self.revision, ..Config::default() }.apply_all(&changes)?;
+        self.give_back_revisions(&mut config);
+        Ok(config)
+    }
+
+    fn refuse_dropped_groups(&self, declared: &Declared) -> Result<(), Rejected> {
+        let declared = declared.target_groups.iter().map(|group| &group.name);
+        let there: HashSet<_> = declared.chain(self.restored.groups.iter().map(|(group, _)| &group.name)).collect();
+        let targets = self.restored.targets.iter();
+        let mut orphans = targets.filter(|(group, ..)| !there.contains(group)).peekable();
+        let Some((target_group, ..)) = orphans.peek().copied() else { return Ok(()) };
+        let orphans =
+            orphans.filter(|(group, ..)| group == target_group).map(|(_, target, _)| (&target.id, Origin::Api));
+        Err(Rejected::held_by_targets(target_group, orphans))
+    }
+
+    /// What the API owns keeps its entity tags over a restart.
+    fn give_back_revisions(&self, config: &mut Config) {
+        for (listener, revision) in &self.restored.listeners {
+            if let Some(held) = config.listeners.get_mut(&listener.name) {
+                Arc::make_mut(held).revision = *revision;
+            }
+        }
+        for (group, revision) in &self.restored.groups {
+            if let Some(group) = config.groups.get_mut(&group.name) {
+                Arc::make_mut(&mut Arc::make_mut(group).settings).revision = *revision;
+            }
+        }
+        for (group, target, revision) in &self.restored.targets {
+            if let Some(group) = config.groups.get_mut(group)
+                && let Some(held) = Arc::make_mut(group).targets.get_mut(&target.id)
+            {
+                Arc::make_mut(held).revision = *revision;
+            }
+        }
     }
 
     /// Starts the store on `config` (from [`Self::wanted_with`]) with the sockets bound for it, once it is published.
     /// Call it on the runtime of the control side.
     ///
     /// # Errors
-    /// [`BackingError`]: what the file overrode could not be made durable.
+    /// [`BackingError`]: the new revision, or what the file overrode, could not be made durable.
     pub fn start(
-        self,
+        mut self,
         config: Arc<Config>,
         sockets: BoundSockets,
         publisher: Publisher,
         live: Arc<Live>,
         workers: usize,
     ) -> Result<(Store, StoreThread), BackingError> {
-        let _ = (config, sockets, publisher, live, workers);
-        unreachable!("being written")
+        let commit = self.first_commit(&config);
+        if commit.revision != self.revision || !commit.delete.is_empty() {
+            self.backing.commit(&commit)?;
+        }
+        let Self { backing, lock, .. } = self;
+        let (ask, requests) = mpsc::channel(REQUESTS_MAX);
+        let (committed, to_publish) = mpsc::channel(COMMITTED_MAX);
+        let (ended, thread) = oneshot::channel();
+        let writer = Writer { backing, wanted: Wanted { config, sockets, workers }, requests, committed };
+        let run = move || {
+            writer.run();
+            drop(lock);
+            // Not sent when the thread panics: that is how its owner learns of it.
+            let _ = ended.send(());
+        };
+        let spawned = std::thread::Builder::new().name("elbow-store".to_owned()).spawn(run);
+        spawned.map_err(|error| BackingError::Failed {
+            action: "start the thread that writes",
+            path: std::path::PathBuf::new(),
+            source: error.into(),
+        })?;
+        let publishing = tokio::spawn(publish::run(to_publish, publisher, Arc::clone(&live)));
+        Ok((Store { ask, live }, StoreThread::new(thread, publishing)))
+    }
+
+    /// The revision of the start, and what was adjusted on entries that the file declares differently now.
+    fn first_commit(&self, config: &Config) -> Commit {
+        let stands = |group: &str, id: &str| {
+            let held = config.groups.get(group).and_then(|group| group.targets.get(id));
+            held.is_some_and(|held| held.adjusted != Adjustment::default())
+        };
+        let dropped = self.adjusted.iter().filter(|key| match key {
+            RowKey::Adjusted(group, id) => !stands(group, id),
+            _ => false,
+        });
+        let delete = dropped.cloned().collect();
+        let history = vec![(config.revision, "elbow starts".to_owned())];
+        Commit { revision: config.revision, put: Vec::new(), delete, history }
     }
 }

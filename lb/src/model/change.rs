@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::{Global, GroupName, Listener, ListenerName, Origin, Target, TargetGroup, TargetId, Weight};
+use super::{Adjustment, Global, GroupName, Listener, ListenerName, Origin, Target, TargetGroup, TargetId, Weight};
 
 /// One wanted change, applied whole or refused whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub enum Change {
     /// Changes the share of a target of any origin. On another origin's target it stands until that origin
     /// declares the target differently.
     Reweigh(GroupName, TargetId, Weight),
+    /// Says what is adjusted on a target, where its owner's entry is this one; where it is another, or there is none,
+    /// nothing is: what is adjusted stands on the entry it was adjusted on.
+    Adjust(GroupName, Target, Adjustment),
     /// Everything an origin wants, in one set: what it no longer declares goes, nothing of another origin does.
     Declare(Origin, Declared),
 }
@@ -98,6 +101,7 @@ impl fmt::Display for Change {
             Self::Drain(group, id, true) => write!(f, "drains {}", target(group, id)),
             Self::Drain(group, id, false) => write!(f, "undrains {}", target(group, id)),
             Self::Reweigh(group, id, weight) => write!(f, "gives weight {} to {}", weight.get(), target(group, id)),
+            Self::Adjust(group, on, _) => write!(f, "adjusts {}", target(group, &on.id)),
             Self::Declare(origin, declared) => write!(
                 f,
                 "{origin} declares {} listeners, {} target groups and {} targets",
@@ -166,4 +170,18 @@ pub enum Rejected {
         /// What holds it, named.
         by: String,
     },
+}
+
+impl Rejected {
+    /// A group that cannot go because of these targets.
+    pub fn held_by_targets<'a>(group: &GroupName, targets: impl Iterator<Item = (&'a TargetId, Origin)>) -> Self {
+        const NAMED_MAX: usize = 10;
+        let mut targets = targets.map(|(id, owner)| format!("{id} ({owner})"));
+        let named = targets.by_ref().take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+        let by = match targets.count() {
+            0 => format!("targets {named}"),
+            more => format!("targets {named} and {more} more"),
+        };
+        Self::InUse { target_group: group.clone(), by }
+    }
 }

@@ -139,6 +139,10 @@ impl Config {
             Change::DeleteTarget(origin, group, id) => self.delete_target(*origin, group, id),
             Change::Drain(group, id, draining) => self.adjust(group, id, |adjusted, _| adjusted.draining = *draining),
             Change::Reweigh(group, id, weight) => self.reweigh(group, id, *weight),
+            Change::Adjust(group, on, adjustment) => match self.target(group, &on.id) {
+                Some(held) if held.declared == *on => self.adjust(group, &on.id, |adjusted, _| *adjusted = *adjustment),
+                _ => Ok(()),
+            },
             Change::Declare(origin, declared) => self.declare(*origin, declared),
         }
     }
@@ -185,22 +189,19 @@ impl Config {
         let object = || ObjectRef::TargetGroup(name.clone());
         let group = self.groups.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
         owned(group.settings.origin, origin, object)?;
-        let foreign = group.targets.values().filter(|held| held.origin != origin);
-        let foreign: Vec<_> = foreign.map(|held| format!("{} ({})", held.declared.id, held.origin)).collect();
-        if !foreign.is_empty() {
-            return Err(Rejected::InUse { target_group: name.clone(), by: targets_in_words(&foreign) });
+        let mut foreign = group.targets.values().filter(|held| held.origin != origin).peekable();
+        if foreign.peek().is_some() {
+            let foreign = foreign.map(|held| (&held.declared.id, held.origin));
+            return Err(Rejected::held_by_targets(name, foreign));
         }
         self.groups.remove(name);
         Ok(())
     }
 
     fn put_target(&mut self, origin: Origin, group: &GroupName, target: &Target) -> Result<(), Rejected> {
-        let object = || ObjectRef::Target(group.clone(), target.id.clone());
-        let revision = self.revision;
-        let group = self.group_mut(group)?;
         let mut adjusted = Adjustment::default();
-        if let Some(held) = group.targets.get(&target.id) {
-            owned(held.origin, origin, object)?;
+        if let Some(held) = self.target(group, &target.id) {
+            owned(held.origin, origin, || ObjectRef::Target(group.clone(), target.id.clone()))?;
             if held.declared == *target && held.adjusted.weight.is_none() {
                 return Ok(());
             }
@@ -210,17 +211,19 @@ impl Config {
                 adjusted.draining = held.adjusted.draining;
             }
         }
-        let held = HeldTarget { origin, revision, declared: target.clone(), adjusted };
-        group.targets.insert(target.id.clone(), Arc::new(held));
+        let held = HeldTarget { origin, revision: self.revision, declared: target.clone(), adjusted };
+        self.group_mut(group)?.targets.insert(target.id.clone(), Arc::new(held));
         Ok(())
     }
 
     fn delete_target(&mut self, origin: Origin, group: &GroupName, id: &TargetId) -> Result<(), Rejected> {
         let object = || ObjectRef::Target(group.clone(), id.clone());
-        let group = self.group_mut(group)?;
-        let held = group.targets.get(id).ok_or_else(|| Rejected::NotFound(object()))?;
+        let Some(held) = self.target(group, id) else {
+            self.group(group)?;
+            return Err(Rejected::NotFound(object()));
+        };
         owned(held.origin, origin, object)?;
-        group.targets.remove(id);
+        self.group_mut(group)?.targets.remove(id);
         Ok(())
     }
 
@@ -236,16 +239,15 @@ impl Config {
         id: &TargetId,
         with: impl FnOnce(&mut Adjustment, &Target),
     ) -> Result<(), Rejected> {
-        let object = || ObjectRef::Target(group.clone(), id.clone());
-        let revision = self.revision;
-        let group = self.group_mut(group)?;
-        let held = group.targets.get_mut(id).ok_or_else(|| Rejected::NotFound(object()))?;
+        let Some(held) = self.target(group, id) else {
+            self.group(group)?;
+            return Err(Rejected::NotFound(ObjectRef::Target(group.clone(), id.clone())));
+        };
         let mut adjusted = held.adjusted;
         with(&mut adjusted, &held.declared);
         if adjusted != held.adjusted {
-            let held = Arc::make_mut(held);
-            held.adjusted = adjusted;
-            held.revision = revision;
+            let held = HeldTarget { adjusted, revision: self.revision, ..HeldTarget::clone(held) };
+            self.group_mut(group)?.targets.insert(id.clone(), Arc::new(held));
         }
         Ok(())
     }
@@ -298,6 +300,10 @@ impl Config {
         }
     }
 
+    fn group(&self, name: &GroupName) -> Result<&Arc<Group>, Rejected> {
+        self.groups.get(name).ok_or_else(|| Rejected::NotFound(ObjectRef::TargetGroup(name.clone())))
+    }
+
     fn group_mut(&mut self, name: &GroupName) -> Result<&mut Group, Rejected> {
         let group = self.groups.get_mut(name);
         group.map(Arc::make_mut).ok_or_else(|| Rejected::NotFound(ObjectRef::TargetGroup(name.clone())))
@@ -318,11 +324,4 @@ impl Config {
 
 fn owned(owner: Origin, by: Origin, object: impl FnOnce() -> ObjectRef) -> Result<(), Rejected> {
     if owner == by { Ok(()) } else { Err(Rejected::OwnedBy { object: object(), owner }) }
-}
-
-fn targets_in_words(names: &[String]) -> String {
-    const NAMED_MAX: usize = 10;
-    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = names.len().saturating_sub(NAMED_MAX);
-    if more == 0 { format!("targets {named}") } else { format!("targets {named} and {more} more") }
 }

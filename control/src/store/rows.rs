@@ -1,0 +1,118 @@
+//! Between rows that are kept and the wanted state: what a change writes, and what a start reads.
+
+use std::path::Path;
+
+use lb::model::{Config, GroupName, HeldTarget, ListenerName, ObjectRef, Origin, TargetGroup, TargetId};
+use serde_json::Value;
+
+use super::{BackingError, Commit, Kept, Row, RowKey};
+use crate::schema::{self, Adjusted, Problems};
+
+/// What was read, as changes need it: each object with the revision that last changed it.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    pub(super) listeners: Vec<(lb::model::Listener, u64)>,
+    pub(super) groups: Vec<(TargetGroup, u64)>,
+    pub(super) targets: Vec<(GroupName, lb::model::Target, u64)>,
+    pub(super) adjusted: Vec<(GroupName, Adjusted)>,
+}
+
+/// What makes `after` durable where `before` was.
+pub(super) fn commit(before: &Config, after: &Config, history: Vec<(u64, String)>) -> Commit {
+    let difference = before.difference(after);
+    let mut commit = Commit { revision: after.revision, history, ..Commit::default() };
+    for object in difference.removed.iter().chain(&difference.changed).chain(&difference.added) {
+        for (key, row) in rows_of(after, object) {
+            let was_kept = || rows_of(before, object).into_iter().any(|(other, row)| other == key && row.is_some());
+            match row {
+                Some((owner, revision, document)) => commit.put.push(Row { key, owner, revision, document }),
+                None if was_kept() => commit.delete.push(key),
+                None => {}
+            }
+        }
+    }
+    commit
+}
+
+type Written = (Origin, u64, Value);
+
+/// Each row that an object may have, with what stands in it now.
+fn rows_of(config: &Config, object: &ObjectRef) -> Vec<(RowKey, Option<Written>)> {
+    match object {
+        ObjectRef::Listener(name) => {
+            let held = config.listeners.get(name).filter(|held| held.origin == Origin::Api);
+            let written = held.map(|held| (held.origin, held.revision, document(schema::Listener::from(&held.wanted))));
+            vec![(RowKey::Listener(name.to_string()), written)]
+        }
+        ObjectRef::TargetGroup(name) => {
+            let held = config.groups.get(name).map(|group| &group.settings);
+            let held = held.filter(|held| held.origin == Origin::Api);
+            let written =
+                held.map(|held| (held.origin, held.revision, document(schema::TargetGroup::from(&held.wanted))));
+            vec![(RowKey::TargetGroup(name.to_string()), written)]
+        }
+        ObjectRef::Target(group, id) => {
+            let held = config.target(group, id).map(AsRef::as_ref);
+            let (group, id) = (group.to_string(), id.to_string());
+            vec![
+                (RowKey::Target(group.clone(), id.clone()), held.and_then(owned_target)),
+                (RowKey::Adjusted(group, id), held.and_then(adjusted_target)),
+            ]
+        }
+    }
+}
+
+fn owned_target(held: &HeldTarget) -> Option<Written> {
+    let owned = held.origin == Origin::Api;
+    owned.then(|| (held.origin, held.revision, document(schema::Target::from(&held.declared))))
+}
+
+fn adjusted_target(held: &HeldTarget) -> Option<Written> {
+    Some((held.origin, held.revision, schema::write_adjusted(held)?))
+}
+
+fn document(written: impl serde::Serialize) -> Value {
+    // Strings, numbers and lists of them always become JSON.
+    serde_json::to_value(written).unwrap_or_default()
+}
+
+/// Reads what is kept at `place`.
+pub(super) fn restore(kept: &Kept, place: &Path) -> Result<Restored, BackingError> {
+    let mut restored = Restored::default();
+    for row in &kept.rows {
+        let damaged = |why: String| {
+            let what = format!("{} cannot be read: {why}", row.key);
+            BackingError::Damaged { path: place.to_owned(), what }
+        };
+        restored.take_in(row).map_err(damaged)?;
+    }
+    Ok(restored)
+}
+
+impl Restored {
+    fn take_in(&mut self, row: &Row) -> Result<(), String> {
+        let (document, revision) = (&row.document, row.revision);
+        let name = |error: lb::model::InvalidName| error.to_string();
+        let problems = |problems: Problems| problems.to_string();
+        match &row.key {
+            RowKey::Listener(listener) => {
+                let listener = ListenerName::parse(listener).map_err(name)?;
+                self.listeners.push((schema::read_listener(&listener, document).map_err(problems)?, revision));
+            }
+            RowKey::TargetGroup(group) => {
+                let group = GroupName::parse(group).map_err(name)?;
+                self.groups.push((schema::read_target_group(&group, document).map_err(problems)?, revision));
+            }
+            RowKey::Target(group, id) => {
+                let (group, id) = (GroupName::parse(group).map_err(name)?, TargetId::parse(id).map_err(name)?);
+                let target = schema::read_target(&id, document).map_err(problems)?;
+                self.targets.push((group, target, revision));
+            }
+            RowKey::Adjusted(group, _) => {
+                let group = GroupName::parse(group).map_err(name)?;
+                self.adjusted.push((group, schema::read_adjusted(document).map_err(problems)?));
+            }
+        }
+        Ok(())
+    }
+}

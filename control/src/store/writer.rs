@@ -1,0 +1,152 @@
+//! The thread that makes changes durable. It owns the backing, the newest configuration and its sockets.
+
+use std::sync::Arc;
+
+use lb::listen::BoundSockets;
+use lb::model::{Adjustment, Change, Config, Declared, GroupName, HeldTarget, Origin};
+use lb::state::Wanted;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Applied, Backing, Precondition, Refused, rows};
+use crate::schema::{Adjusted, Owned};
+
+/// How many requests may share a commit.
+const BATCH_MAX: usize = 256;
+
+/// One request for a change.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) work: Work,
+    pub(super) precondition: Precondition,
+    pub(super) answer: Answer,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// These changes, as one.
+    Apply(Vec<Change>),
+    /// That the API owns exactly this.
+    Replace(Box<Owned>),
+}
+
+/// Who waits.
+pub(super) type Answer = oneshot::Sender<Result<Applied, Refused>>;
+
+/// A durable configuration that is to be published, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub(super) wanted: Wanted,
+    pub(super) waiting: Vec<(Applied, Answer)>,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) backing: Box<dyn Backing>,
+    pub(super) wanted: Wanted,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) committed: mpsc::Sender<Committed>,
+}
+
+/// What will hold once the batch is committed.
+struct Draft {
+    config: Arc<Config>,
+    sockets: BoundSockets,
+    history: Vec<(u64, String)>,
+    waiting: Vec<(Applied, Answer)>,
+}
+
+impl Writer {
+    /// Serves requests until nobody can ask any more, or nobody publishes.
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.requests.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX
+                && let Ok(next) = self.requests.try_recv()
+            {
+                batch.push(next);
+            }
+            if let Some(committed) = self.serve(batch)
+                && self.committed.blocking_send(committed).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Takes each request of a batch on its own, and all that were accepted through one commit.
+    fn serve(&mut self, batch: Vec<Request>) -> Option<Committed> {
+        let Wanted { config, sockets, .. } = self.wanted.clone();
+        let mut draft = Draft { config, sockets, history: Vec::new(), waiting: Vec::new() };
+        for Request { work, precondition, answer } in batch {
+            match self.accept(&mut draft, work, &precondition) {
+                Ok(applied) => draft.waiting.push((applied, answer)),
+                // Whoever does not wait any more is not told, here and below.
+                Err(refused) => drop(answer.send(Err(refused))),
+            }
+        }
+        let Draft { config, sockets, history, waiting } = draft;
+        if waiting.is_empty() {
+            return None;
+        }
+        if config.revision != self.wanted.config.revision {
+            let commit = rows::commit(&self.wanted.config, &config, history);
+            if let Err(error) = self.backing.commit(&commit) {
+                tracing::error!(error = &error as &dyn std::error::Error, "a change could not be kept");
+                let error = Arc::new(error);
+                for (_, answer) in waiting {
+                    drop(answer.send(Err(Refused::NotKept(Arc::clone(&error)))));
+                }
+                return None;
+            }
+        }
+        self.wanted = Wanted { config, sockets, workers: self.wanted.workers };
+        Some(Committed { wanted: self.wanted.clone(), waiting })
+    }
+
+    fn accept(&self, draft: &mut Draft, work: Work, precondition: &Precondition) -> Result<Applied, Refused> {
+        precondition.check(&draft.config)?;
+        let (changes, in_words) = match work {
+            Work::Apply(changes) => {
+                let in_words = changes.iter().map(ToString::to_string).collect();
+                (changes, in_words)
+            }
+            Work::Replace(owned) => (replace(&draft.config, *owned), vec!["api state is imported".to_owned()]),
+        };
+        let before = Arc::clone(&draft.config);
+        let config = Arc::new(before.apply_all(&changes)?);
+        let revision = config.revision;
+        if revision != before.revision {
+            if config.listeners != before.listeners {
+                draft.sockets = self.bind(&draft.sockets, &config)?;
+            }
+            draft.history.extend(in_words.into_iter().map(|what| (revision, what)));
+            draft.config = Arc::clone(&config);
+        }
+        Ok(Applied { revision, before, config })
+    }
+
+    /// Binds what a configuration wants. What this batch no longer wants is bound still, and may be taken over.
+    fn bind(&self, drafted: &BoundSockets, config: &Config) -> Result<BoundSockets, Refused> {
+        let mut previous = self.wanted.sockets.clone();
+        previous.extend(drafted.iter().map(|(name, socket)| (name.clone(), Arc::clone(socket))));
+        let bound = lb::listen::bind(&previous, config, self.wanted.workers);
+        bound.map_err(|error| Refused::Bind(Arc::new(error)))
+    }
+}
+
+/// The changes after which the API owns exactly `owned`, and nothing is adjusted but what it says.
+fn replace(config: &Config, owned: Owned) -> Vec<Change> {
+    let targets = config.groups.iter().flat_map(|(name, group)| group.targets.values().map(move |held| (name, held)));
+    let adjusted = targets.filter(|(_, held)| held.adjusted != Adjustment::default());
+    let reset = |(group, held): (&GroupName, &Arc<HeldTarget>)| {
+        Change::Adjust(group.clone(), held.declared.clone(), Adjustment::default())
+    };
+    let mut changes: Vec<_> = adjusted.map(reset).collect();
+    let Owned { listeners, groups, targets, adjusted } = owned;
+    changes.push(Change::Declare(Origin::Api, Declared { global: None, listeners, target_groups: groups, targets }));
+    changes
+        .extend(adjusted.into_iter().map(|(group, Adjusted { on, adjustment })| Change::Adjust(group, on, adjustment)));
+    changes
+}
