@@ -11,5 +11,6 @@ pub mod listen;
 pub mod model;
 pub mod proxy;
 pub mod state;
+mod stream;
 pub mod telemetry;
 pub mod upstream;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -19,6 +20,8 @@ pub struct BoundSocket {
     /// The address that was bound, with the port the kernel chose where 0 was asked for.
     pub address: SocketAddr,
     per_worker: Box<[Mutex<Option<TcpListener>>]>,
+    /// Client connections that came in here and are open, over all workers.
+    connections: AtomicUsize,
 }
 
 /// Why a listener's address could not be bound. Nothing was changed.
@@ -37,6 +40,21 @@ impl BoundSocket {
     /// Hands a worker its own socket; the second time there is none. Whoever takes it closes it.
     pub fn take(&self, worker: usize) -> Option<TcpListener> {
         self.per_worker.get(worker)?.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
+    /// Counts one more connection, unless there are `connections_max` (0: no limit) already.
+    pub(super) fn count_in(&self, connections_max: usize) -> bool {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let is_admitted = connections_max == 0 || before < connections_max;
+        if !is_admitted {
+            self.count_out();
+        }
+        is_admitted
+    }
+
+    /// Counts one connection less.
+    pub(super) fn count_out(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -93,7 +111,7 @@ impl BoundSocket {
             socket.listen(BACKLOG_MAX)?;
             per_worker.push(Mutex::new(Some(TcpListener::from(socket))));
         }
-        Ok(Self { bind: wanted, address, per_worker: per_worker.into() })
+        Ok(Self { bind: wanted, address, per_worker: per_worker.into(), connections: AtomicUsize::new(0) })
     }
 }
 

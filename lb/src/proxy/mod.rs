@@ -1,1 +1,33 @@
-//! To be written.
+//! The way of one request, from a client's connection to a target's and back.
+//!
+//! In reading order: a [`client`] connection hears one request head after the other; [`handle`] is the recipe for
+//! each; [`retry`] finds a target that answers by one [`attempt`] after another; an [`exchange`] moves request and
+//! answer at once, each a [`flow`] through a buffer of the [`desk`]; [`headers`] says what heads become, [`upgrade`]
+//! what follows a 101; [`error`] and [`respond`] are the failures and what a client is told of them. A [`door`] is a
+//! listener as one worker serves it, [`local`] what the connections of a worker share, and a [`tether`] how the worker
+//! reaches one of them.
+//!
+//! Not here: sockets and threads (`listen`), which target it is (`balance`), the grammar (`http1`).
+
+mod account;
+mod attempt;
+mod buffers;
+mod client;
+mod deadline;
+mod desk;
+mod door;
+mod error;
+mod exchange;
+mod flow;
+mod handle;
+mod headers;
+mod local;
+mod metered;
+mod respond;
+mod retry;
+mod tether;
+mod upgrade;
+
+pub(crate) use client::{refuse, serve};
+pub(crate) use door::{Door, Front};
+pub(crate) use local::Local;

@@ -1,0 +1,94 @@
+//! Accepting the connections of one listener on one worker.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::BoundSocket;
+use super::limits::{Admitted, ConnectionLimit};
+use crate::proxy::{Door, Local, refuse, serve};
+
+/// How long to wait when the process has no file descriptor or memory left for another connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until the door is closed, then what the kernel has queued already, and ends.
+pub(super) async fn accept(
+    listening: TcpListener,
+    socket: Arc<BoundSocket>,
+    door: Rc<Door>,
+    local: Rc<Local>,
+    limit: Arc<ConnectionLimit>,
+) {
+    let mut was_exhausted = false;
+    let _open = local.accepting();
+    loop {
+        match next(&listening, &door).await {
+            Ok(Some((stream, peer))) => {
+                was_exhausted = false;
+                welcome(stream, peer, &socket, &door, &local, &limit);
+            }
+            Ok(None) => return,
+            Err(error) if is_about_that_connection(&error) => {}
+            Err(error) => {
+                if !was_exhausted {
+                    let listener = &door.front().frontend.listener.name;
+                    tracing::error!(%listener, %error, "cannot accept connections; trying again until it works");
+                }
+                was_exhausted = true;
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The next connection; `None` once the door is closed and nobody waits in front of it.
+async fn next(listening: &TcpListener, door: &Door) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    poll_fn(|cx| match listening.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(accepted.map(Some)),
+        Poll::Pending if door.is_closed() => Poll::Ready(Ok(None)),
+        Poll::Pending => {
+            door.wake_when_closed(cx.waker());
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Serves a connection, or refuses it when there are too many.
+fn welcome(
+    stream: TcpStream,
+    peer: SocketAddr,
+    socket: &Arc<BoundSocket>,
+    door: &Rc<Door>,
+    local: &Rc<Local>,
+    limit: &Arc<ConnectionLimit>,
+) {
+    // Answers are written whole; waiting for more to send would only delay their ends.
+    let _ = stream.set_nodelay(true);
+    match Admitted::admit(limit, socket, &door.front(), local) {
+        Some(admitted) => {
+            let serving = serve(stream, peer, Rc::clone(door), Rc::clone(local));
+            // The connection is known to `local`, which can end it; the event loop takes it along if it stays.
+            tokio::task::spawn_local(async move {
+                let _admitted = admitted;
+                serving.await;
+            });
+        }
+        None => {
+            local.metrics().connections_refused.add(1);
+            refuse(&stream, &door.front(), local);
+        }
+    }
+}
+
+/// Whether an error of accept concerns the connection that was to be accepted, and not us.
+fn is_about_that_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,71 @@
+//! One attempt: a connection to the chosen target, and the request over it until the head of the answer is there.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::account::Account;
+use super::client::Client;
+use super::desk::Desk;
+use super::door::Front;
+use super::error::Failure;
+use super::exchange::{Exchange, Upload};
+use super::retry::Chosen;
+use crate::stream::Stream;
+use crate::telemetry::CodeClass;
+use crate::upstream::{ConnectError, Link, connect};
+
+/// A target whose answer has begun.
+pub(super) struct Reached {
+    /// By which snapshot it was chosen.
+    pub(super) front: Rc<Front>,
+    pub(super) link: Link,
+    pub(super) upload: Upload,
+}
+
+/// Sends the request to one target. What is in flight there is held by the client's tether from here on.
+pub(super) async fn attempt<S: Stream>(
+    client: &mut Client<S>,
+    desk: &mut Desk,
+    account: &mut Account,
+    chosen: Chosen,
+    is_repeated: bool,
+) -> Result<Reached, Failure> {
+    let Chosen { front, in_flight, address } = chosen;
+    let (pool, backend) = (&front.frontend.pool, in_flight.backend());
+    // What must not be sent twice is worth a system call that shows whether the target has just closed.
+    let thoroughly = !desk.request.method.is_idempotent();
+    // A request that failed once goes over a new connection: old ones may have died together.
+    let idle = if is_repeated { None } else { client.local.idle.take(backend, address, client.began_at, thoroughly) };
+    let backend = idle.is_none().then(|| Arc::clone(backend));
+    client.tether.hold(in_flight);
+    let mut link = match (idle, backend) {
+        (Some(link), _) => link,
+        (None, backend) => {
+            let started = Instant::now();
+            let connecting = backend.map(|backend| Box::pin(connect(backend, address, pool.group.connect_timeout)));
+            let Some(connecting) = connecting else { return Err(Failure::NoTarget) };
+            let link = connecting.await.map_err(|error| connect_failure(&error))?;
+            account.connect = Some(started.elapsed());
+            link
+        }
+    };
+    let mut exchange = Exchange::new(client, desk, &mut link, &front, Upload::Sending);
+    exchange.answer().await?;
+    let (upload, sent_at) = (exchange.upload, exchange.sent_at);
+    let now = Instant::now();
+    account.first_byte_at = Some(now);
+    let waited = now.saturating_duration_since(sent_at.unwrap_or(now));
+    pool.metrics.workers.of(client.local.worker).target_response.observe(waited);
+    link.backend.metrics.answered(client.local.worker, CodeClass::of(desk.response.status));
+    Ok(Reached { front, link, upload })
+}
+
+fn connect_failure(error: &ConnectError) -> Failure {
+    tracing::debug!(%error, "no connection to a target");
+    match error {
+        ConnectError::Failed(..) => Failure::ConnectRefused,
+        ConnectError::TimedOut(_) => Failure::ConnectTimedOut,
+        ConnectError::Exhausted(..) => Failure::Exhausted,
+    }
+}

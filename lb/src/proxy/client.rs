@@ -1,0 +1,266 @@
+//! One client connection: its requests one after the other, its deadlines, and its end.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+use super::deadline::Deadline;
+use super::desk::Desk;
+use super::door::{Door, Front};
+use super::error::Failure;
+use super::handle::handle;
+use super::local::{Local, Tied};
+use super::metered::Metered;
+use super::tether::Tether;
+use crate::http1::{Parsed, parse_request};
+use crate::stream::{Ahead, Stream};
+
+/// How long a new connection whose request is not there yet may take when its listener goes.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+/// How much unread input is read away, so that the answer arrives and not a reset.
+const LINGER_BYTES_MAX: u64 = 1024 * 1024;
+/// How long that may take.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// A client's connection.
+pub(super) struct Client<S> {
+    pub(super) io: Metered<S>,
+    pub(super) peer: SocketAddr,
+    /// The peer's address as text, for X-Forwarded-For.
+    pub(super) peer_text: Box<str>,
+    pub(super) local: Rc<Local>,
+    pub(super) tether: Rc<Tether>,
+    pub(super) deadline: Deadline,
+    /// The client sent its end of stream. It may still read.
+    pub(super) has_ended: bool,
+    /// Requests begun on it.
+    pub(super) requests: u64,
+    /// When the first byte of the present request came.
+    pub(super) began_at: Instant,
+    /// There while a request is worked on, and when bytes of one have come.
+    desk: Option<Box<Desk>>,
+    _tied: Tied,
+}
+
+/// What follows a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another one, if the client likes.
+    Request,
+    /// The end: all was said.
+    Close,
+    /// The end, but the client may still be sending: what it sends is read away for a while.
+    Linger,
+    /// A reset, so that the client does not take what it got for the whole.
+    Reset,
+}
+
+/// Serves a client until one of the two has had enough.
+pub(crate) async fn serve<S: Stream>(stream: S, peer: SocketAddr, door: Rc<Door>, local: Rc<Local>) {
+    let mut client = Client::new(stream, peer, door, local);
+    poll_fn(|cx| {
+        client.tether.attach(cx);
+        Poll::Ready(())
+    })
+    .await;
+    loop {
+        let next = match poll_fn(|cx| client.poll_head(cx)).await {
+            Heard::Request => handle(&mut client, None).await,
+            Heard::Refused(failure) => handle(&mut client, Some(failure)).await,
+            Heard::Nothing => Next::Close,
+        };
+        if next != Next::Request {
+            return client.end(next).await;
+        }
+    }
+}
+
+/// Tells a client that there are too many, and closes. Not a task of its own: nobody is waited for.
+pub(crate) fn refuse(stream: &tokio::net::TcpStream, front: &Front, local: &Local) {
+    let Some(answer) = super::respond::answer_to(Failure::TooManyConnections) else { return };
+    let mut bytes = Vec::new();
+    answer.write(&mut bytes, Failure::TooManyConnections, crate::http1::Connection::Close, false);
+    // The buffer of a new connection has room for it. What the client has sent is read, lest a reset overtakes it.
+    let _ = stream.try_write(&bytes);
+    let _ = stream.try_read(&mut [0; 4096]);
+    front.cells(local.worker).lb_response(answer.status);
+    let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+}
+
+/// How waiting for a request ended.
+enum Heard {
+    /// With one: its head is on the desk.
+    Request,
+    /// With one that is not taken.
+    Refused(Failure),
+    /// With none: the client left, or was silent too long, or is to leave.
+    Nothing,
+}
+
+impl<S: Stream> Client<S> {
+    fn new(stream: S, peer: SocketAddr, door: Rc<Door>, local: Rc<Local>) -> Self {
+        let now = Instant::now();
+        let front = door.front();
+        let mut deadline = Deadline::new();
+        deadline.set(Some(now + front.frontend.listener.head_timeout));
+        let tether = Rc::new(Tether::new(door));
+        Self {
+            io: Metered::new(stream, front, local.worker),
+            peer,
+            peer_text: peer.ip().to_canonical().to_string().into(),
+            _tied: local.tie(&tether),
+            local,
+            tether,
+            deadline,
+            has_ended: false,
+            requests: 0,
+            began_at: now,
+            desk: None,
+        }
+    }
+
+    /// Whether the connection is to end after the answer in flight.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.tether.door.is_closed() || self.local.is_stopping()
+    }
+
+    /// Ready when a deadline has passed or the connection is cut.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        if self.tether.is_cut() {
+            return Poll::Ready(Failure::Cut);
+        }
+        self.deadline.poll(cx).map(|()| Failure::ClientTooSlow)
+    }
+
+    /// The desk, to work at. It comes back through [`Self::expect_next`], or with the end of the connection.
+    pub(super) fn take_desk(&mut self) -> Box<Desk> {
+        self.desk.take().unwrap_or_else(|| self.local.shelf.take_desk())
+    }
+
+    /// Puts a desk back that is not needed any more.
+    pub(super) fn put_desk(&self, desk: Box<Desk>) {
+        self.local.shelf.put_desk(desk);
+    }
+
+    /// Keeps the desk for the next request if its first bytes are there already, and starts waiting for it.
+    pub(super) fn expect_next(&mut self, mut desk: Box<Desk>, front: &Front, now: Instant) {
+        desk.next_request();
+        self.began_at = now;
+        let listener = &front.frontend.listener;
+        if desk.up.buffer.is_empty() {
+            self.put_desk(desk);
+            self.deadline.set(Some(now + listener.idle_timeout));
+        } else {
+            self.desk = Some(desk);
+            self.deadline.set(Some(now + listener.head_timeout));
+        }
+    }
+
+    /// Waits for a complete request head.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let front = self.tether.door.front();
+        self.io.count_for(&front);
+        loop {
+            if let Some(desk) = &mut self.desk {
+                match parse_request(desk.up.buffer.filled(), &front.head_limits, &mut desk.request) {
+                    Ok(Parsed::Complete) => return Poll::Ready(Heard::Request),
+                    Ok(Parsed::Partial) if self.requests > 0 => {
+                        self.deadline.set(Some(self.began_at + front.frontend.listener.head_timeout));
+                    }
+                    // The first head has its time from accept on, which the deadline knows already.
+                    Ok(Parsed::Partial) => {}
+                    Err(refusal) => return Poll::Ready(Heard::Refused(Failure::Head(refusal))),
+                }
+            }
+            match self.poll_more(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(Heard::Nothing),
+                Poll::Pending => return self.poll_patience(cx),
+            }
+        }
+    }
+
+    /// Reads more of the head; answers with whether something came. An idle connection holds no buffer meanwhile.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.has_ended || ready!(self.io.poll_readable(cx)).is_err() {
+            return Poll::Ready(false);
+        }
+        let mut desk = self.take_desk();
+        let buffer = &mut desk.up.buffer;
+        let was_empty = buffer.is_empty();
+        if buffer.is_full() {
+            buffer.grow(buffer.size() * 2);
+        }
+        let outcome = buffer.poll_fill(cx, &mut self.io);
+        if buffer.is_empty() {
+            self.put_desk(desk);
+        } else {
+            self.desk = Some(desk);
+        }
+        let count = ready!(outcome).unwrap_or(0);
+        self.has_ended = count == 0;
+        if was_empty && count > 0 {
+            self.began_at = Instant::now();
+        }
+        Poll::Ready(count > 0)
+    }
+
+    /// Nothing came: says whether to go on waiting.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let has_begun = self.desk.is_some();
+        if !has_begun && self.is_leaving() {
+            if self.requests == 0 {
+                self.deadline.hasten(Instant::now() + FIRST_REQUEST_GRACE);
+            } else if self.io.look() != Ahead::Bytes {
+                return Poll::Ready(Heard::Nothing);
+            }
+        }
+        match self.poll_end(cx) {
+            Poll::Ready(Failure::ClientTooSlow) if has_begun => Poll::Ready(Heard::Refused(Failure::ClientTooSlow)),
+            Poll::Ready(_) => Poll::Ready(Heard::Nothing),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Ends the connection.
+    async fn end(mut self, next: Next) {
+        match next {
+            Next::Reset => self.io.reset_on_drop(),
+            Next::Linger => {
+                self.deadline.set(Some(Instant::now() + LINGER_MAX));
+                // An error means that the client is gone already.
+                let _ = self.io.shutdown().await;
+                let received_max = self.io.received + LINGER_BYTES_MAX;
+                poll_fn(|cx| self.poll_linger(cx, received_max)).await;
+            }
+            Next::Close | Next::Request => {}
+        }
+    }
+
+    /// Reads away what the client still sends, until it stops or it is enough.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, received_max: u64) -> Poll<()> {
+        while self.io.received < received_max {
+            let mut waste = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut waste = ReadBuf::uninit(&mut waste);
+            match Pin::new(&mut self.io).poll_read(cx, &mut waste) {
+                Poll::Ready(Ok(())) if !waste.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.poll_end(cx).map(drop),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S> Drop for Client<S> {
+    fn drop(&mut self) {
+        if let Some(desk) = self.desk.take() {
+            self.local.shelf.put_desk(desk);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What can go wrong with a request: whose doing it is, what it is, and whether another attempt may be made.
+
+use crate::http1::{ChunkRefusal, RequestRefusal, ResponseRefusal};
+use crate::telemetry::EndReason;
+
+/// Why a request does not go its ordinary way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// The client's head is malformed, ambiguous or too large.
+    #[error("{0}")]
+    Head(RequestRefusal),
+    /// The client's body is malformed.
+    #[error("{0}")]
+    Body(ChunkRefusal),
+    /// The client's body is larger than allowed.
+    #[error("the body is larger than allowed")]
+    BodyTooLarge,
+    /// The client did not complete its head, or sent its body too slowly.
+    #[error("the request was not completed in time")]
+    ClientTooSlow,
+    /// The client does not read its answer.
+    #[error("the answer was not read in time")]
+    AnswerUnread,
+    /// The client left.
+    #[error("the client left")]
+    ClientLeft,
+
+    /// The target, or the way to it, refused the connection.
+    #[error("the target refused the connection")]
+    ConnectRefused,
+    /// Nothing answered the attempt to connect.
+    #[error("connecting to the target took too long")]
+    ConnectTimedOut,
+    /// The connection broke before the kernel took a byte of the request.
+    #[error("the target closed the connection")]
+    Unsent,
+    /// The target closed before a byte of an answer, and may have acted on the request.
+    #[error("the target closed the connection without an answer")]
+    Unanswered,
+    /// The target closed in the middle of its answer.
+    #[error("the target broke off its answer")]
+    AnswerTruncated,
+    /// The target's head is no head, or means two things.
+    #[error("the target's answer is not valid: {0}")]
+    AnswerRefused(ResponseRefusal),
+    /// The target's body is malformed.
+    #[error("the target's answer is not valid: {0}")]
+    AnswerBody(ChunkRefusal),
+    /// The target sends one interim answer after the other.
+    #[error("the target sent too many interim answers")]
+    InterimFlood,
+    /// The target did not answer, or stopped in the middle.
+    #[error("the target did not answer in time")]
+    TargetTimedOut,
+
+    /// No target is there that may take the request.
+    #[error("no target is available")]
+    NoTarget,
+    /// Every target has as much in flight as it may have.
+    #[error("all targets are at their limit of connections")]
+    AllFull,
+    /// No file descriptor, port or memory is left here.
+    #[error("out of file descriptors or ports")]
+    Exhausted,
+    /// elbow holds as many client connections as it may.
+    #[error("too many connections")]
+    TooManyConnections,
+    /// elbow stops, or the target left for good.
+    #[error("cut off")]
+    Cut,
+}
+
+/// When a request may be sent again after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeatable {
+    /// No byte of it can have been acted on.
+    Always,
+    /// It may have been acted on: only if twice is as good as once.
+    IfIdempotent,
+    /// Never: it would fail again, or part of an answer is out.
+    Never,
+}
+
+impl Failure {
+    /// Whether another attempt may be made.
+    pub(super) fn repeatable(self) -> Repeatable {
+        match self {
+            Self::ConnectRefused | Self::ConnectTimedOut | Self::Unsent => Repeatable::Always,
+            Self::Unanswered => Repeatable::IfIdempotent,
+            _ => Repeatable::Never,
+        }
+    }
+
+    /// Whether the connection to a target could not be made, or broke before an answer.
+    pub(super) fn is_of_connection(self) -> bool {
+        matches!(self, Self::ConnectRefused | Self::ConnectTimedOut | Self::Unsent | Self::Unanswered)
+    }
+
+    /// Whether the request itself is at fault, so that nobody knows where it ends.
+    pub(super) fn is_of_request(self) -> bool {
+        matches!(self, Self::Head(_) | Self::Body(_) | Self::BodyTooLarge | Self::ClientTooSlow)
+    }
+
+    /// How the access log puts it.
+    pub(super) fn end_reason(self) -> EndReason {
+        match self {
+            Self::Head(_) | Self::Body(_) | Self::BodyTooLarge => EndReason::Refused,
+            Self::ClientTooSlow | Self::AnswerUnread => EndReason::ClientTimeout,
+            Self::ClientLeft => EndReason::ClientLeft,
+            Self::ConnectRefused | Self::ConnectTimedOut | Self::Unsent | Self::Unanswered => EndReason::TargetFailed,
+            Self::AnswerTruncated | Self::AnswerRefused(_) | Self::AnswerBody(_) => EndReason::TargetFailed,
+            Self::InterimFlood => EndReason::TargetFailed,
+            Self::TargetTimedOut => EndReason::TargetTimeout,
+            Self::NoTarget | Self::AllFull | Self::Exhausted | Self::TooManyConnections => EndReason::NoTarget,
+            Self::Cut => EndReason::Cut,
+        }
+    }
+}

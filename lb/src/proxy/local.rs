@@ -1,0 +1,174 @@
+//! What the connections of one worker share. One thread owns it, so there is no lock and no atomic in it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use super::buffers::Shelf;
+use super::tether::Tether;
+use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
+use crate::upstream::IdleConnections;
+
+/// What the connections of one worker share.
+pub(crate) struct Local {
+    /// The worker's number.
+    pub(crate) worker: usize,
+    /// Buffers nobody uses at the moment.
+    pub(super) shelf: Shelf,
+    /// Connections to targets nobody uses at the moment.
+    pub(super) idle: IdleConnections,
+    telemetry: Arc<Telemetry>,
+    tethers: RefCell<HashMap<u64, Rc<Tether>>>,
+    tether_next: Cell<u64>,
+    /// Requests that wait for a target to become eligible.
+    waiting: RefCell<Vec<Waker>>,
+    accepting: Cell<usize>,
+    stopping: Cell<bool>,
+    awaits_all_gone: RefCell<Option<Waker>>,
+    random: Cell<u64>,
+}
+
+impl Local {
+    /// For worker `worker` of `workers`.
+    pub(crate) fn new(worker: usize, workers: usize, telemetry: &Arc<Telemetry>) -> Self {
+        Self {
+            worker,
+            shelf: Shelf::default(),
+            idle: IdleConnections::new(workers),
+            telemetry: Arc::clone(telemetry),
+            tethers: RefCell::default(),
+            tether_next: Cell::new(0),
+            waiting: RefCell::default(),
+            accepting: Cell::new(0),
+            stopping: Cell::new(false),
+            awaits_all_gone: RefCell::default(),
+            random: Cell::new(rand::random::<u64>() | 1),
+        }
+    }
+
+    /// What this worker counts of itself.
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        self.telemetry.workers.of(self.worker)
+    }
+
+    /// Where requests are logged.
+    pub(super) fn access_log(&self) -> &AccessLog {
+        &self.telemetry.access_log
+    }
+
+    /// Fresh random bits (xorshift64*): good enough to choose by, not to keep a secret with.
+    pub(super) fn random(&self) -> u64 {
+        let mut bits = self.random.get();
+        bits ^= bits >> 12;
+        bits ^= bits << 25;
+        bits ^= bits >> 27;
+        self.random.set(bits);
+        bits.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Whether the worker is asked to stop: connections end after the answer in flight.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Asks every connection to end after the answer in flight. They notice when they are woken.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.idle.close_all();
+    }
+
+    /// Wakes the connections whose listener is gone, so that those that are idle end.
+    pub(crate) fn wake_those_at_closed_doors(&self) {
+        let tethers = self.tethers.borrow();
+        tethers
+            .values()
+            .filter(|tether| self.stopping.get() || tether.door.is_closed())
+            .for_each(|tether| tether.wake());
+    }
+
+    /// Ends every connection now.
+    pub(crate) fn cut_all(&self) {
+        self.tethers.borrow().values().for_each(|tether| tether.cut());
+    }
+
+    /// Closes idle connections to backends that take no more work, and cuts what is in flight at those whose time to
+    /// leave is over.
+    pub(crate) fn leave_departed(&self) {
+        self.idle.close_departed();
+        self.tethers.borrow().values().filter(|tether| tether.is_at_gone_backend()).for_each(|tether| tether.cut());
+    }
+
+    /// Closes connections to targets that have been idle for too long.
+    pub(crate) fn close_expired(&self, now: Instant) {
+        self.idle.close_expired(now);
+    }
+
+    /// Wakes the requests that wait for a target, to look at the new snapshot.
+    pub(crate) fn wake_waiting(&self) {
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes the caller at the next snapshot.
+    pub(super) fn wait(&self, waker: &Waker) {
+        self.waiting.borrow_mut().push(waker.clone());
+    }
+
+    /// Makes a connection known to the worker until the answer is dropped.
+    pub(super) fn tie(self: &Rc<Self>, tether: &Rc<Tether>) -> Tied {
+        let number = self.tether_next.get();
+        self.tether_next.set(number + 1);
+        self.tethers.borrow_mut().insert(number, Rc::clone(tether));
+        Tied { local: Rc::clone(self), number }
+    }
+
+    /// Counts an accept loop until the answer is dropped.
+    pub(crate) fn accepting(self: &Rc<Self>) -> Accepting {
+        self.accepting.set(self.accepting.get() + 1);
+        Accepting(Rc::clone(self))
+    }
+
+    /// Returns when no connection and no accept loop is left.
+    pub(crate) async fn all_gone(&self) {
+        poll_fn(|cx| {
+            if self.accepting.get() == 0 && self.tethers.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            *self.awaits_all_gone.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn one_less(&self) {
+        if let Some(waker) = self.awaits_all_gone.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A connection known to the worker.
+pub(super) struct Tied {
+    local: Rc<Local>,
+    number: u64,
+}
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        self.local.tethers.borrow_mut().remove(&self.number);
+        self.local.one_less();
+    }
+}
+
+/// An accept loop known to the worker.
+pub(crate) struct Accepting(Rc<Local>);
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.set(self.0.accepting.get() - 1);
+        self.0.one_less();
+    }
+}

@@ -1,0 +1,176 @@
+//! Finding a target that answers: choosing one, and another after a failure, as far as the request may be repeated.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use super::account::Account;
+use super::attempt::{Reached, attempt};
+use super::client::Client;
+use super::desk::Desk;
+use super::door::Front;
+use super::error::{Failure, Repeatable};
+use crate::balance::Pick;
+use crate::state::{BackendId, InFlight, Pool};
+use crate::stream::Stream;
+use crate::telemetry::GroupCells;
+
+/// Attempts a request may have in all.
+const ATTEMPTS_MAX: usize = 3;
+
+/// How often a choice is made again because the chosen target filled up meanwhile.
+const PICKS_MAX: usize = 8;
+
+/// Sends the request until a target answers; returns when the head of its answer is on the desk.
+pub(super) async fn reach<S: Stream>(
+    client: &mut Client<S>,
+    desk: &mut Desk,
+    account: &mut Account,
+) -> Result<Reached, Failure> {
+    let mut tried = Tried::default();
+    loop {
+        let chosen = choose(client, &tried).await?;
+        account.tries(chosen.in_flight.backend(), chosen.address);
+        tried.add(chosen.in_flight.backend().id);
+        let front = Rc::clone(&chosen.front);
+        let cells = group_cells(&front, client);
+        match attempt(client, desk, account, chosen, tried.count > 1).await {
+            Ok(reached) => {
+                if tried.count > 1 {
+                    cells.retries_succeeded.add(1);
+                }
+                return Ok(reached);
+            }
+            Err(failure) => {
+                client.tether.release();
+                if failure.is_of_connection() {
+                    cells.connection_errors.add(1);
+                }
+                if !may_repeat(failure, desk) || tried.count == ATTEMPTS_MAX || client.tether.is_cut() {
+                    if tried.count > 1 {
+                        cells.retries_failed.add(1);
+                    }
+                    return Err(failure);
+                }
+                desk.start_over();
+            }
+        }
+    }
+}
+
+fn group_cells<'a, S>(front: &'a Front, client: &Client<S>) -> &'a GroupCells {
+    front.frontend.pool.metrics.workers.of(client.local.worker)
+}
+
+/// Whether the request may be sent once more after this.
+fn may_repeat(failure: Failure, desk: &Desk) -> bool {
+    let is_allowed = match failure.repeatable() {
+        Repeatable::Always => true,
+        Repeatable::IfIdempotent => desk.request.method.is_idempotent(),
+        Repeatable::Never => false,
+    };
+    is_allowed && desk.up.can_repeat() && desk.down.written_bytes == 0
+}
+
+/// The target a request goes to.
+pub(super) struct Chosen {
+    pub(super) front: Rc<Front>,
+    pub(super) in_flight: InFlight,
+    pub(super) address: SocketAddr,
+}
+
+/// Targets that were tried.
+#[derive(Default)]
+struct Tried {
+    ids: [Option<BackendId>; ATTEMPTS_MAX],
+    count: usize,
+}
+
+impl Tried {
+    fn add(&mut self, id: BackendId) {
+        if let Some(slot) = self.ids.get_mut(self.count) {
+            *slot = Some(id);
+        }
+        self.count += 1;
+    }
+}
+
+/// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it.
+async fn choose<S: Stream>(client: &mut Client<S>, tried: &Tried) -> Result<Chosen, Failure> {
+    let mut waits_until: Option<Instant> = None;
+    loop {
+        let front = client.tether.door.front();
+        match pick(&front, client, tried) {
+            Ok(chosen) => return Ok(chosen),
+            Err(Failure::NoTarget) if front.frontend.pool.waiting => {
+                let until = *waits_until.get_or_insert_with(|| Instant::now() + front.frontend.pool.group.initial_wait);
+                wait_for_snapshot(client, &front, until).await?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Picks a target and counts the request in there: one that was not tried, or else any.
+fn pick<S>(front: &Rc<Front>, client: &Client<S>, tried: &Tried) -> Result<Chosen, Failure> {
+    let pool = &front.frontend.pool;
+    let mut ids = [BackendId(0); ATTEMPTS_MAX];
+    let known = tried.ids.iter().flatten().zip(&mut ids).map(|(id, slot)| *slot = *id).count();
+    for tried in [&ids[..known], &[]] {
+        if let Some((in_flight, address)) = pick_from(pool, client, tried) {
+            if pool.failed_open {
+                pool.metrics.workers.of(client.local.worker).failed_open.add(1);
+            }
+            return Ok(Chosen { front: Rc::clone(front), in_flight, address });
+        }
+        if known == 0 {
+            break;
+        }
+    }
+    if pool.eligible > 0 && pool.group.connections_max > 0 {
+        pool.metrics.workers.of(client.local.worker).spillover.add(1);
+        return Err(Failure::AllFull);
+    }
+    Err(Failure::NoTarget)
+}
+
+fn pick_from<S>(pool: &Pool, client: &Client<S>, tried: &[BackendId]) -> Option<(InFlight, SocketAddr)> {
+    let connections_max = pool.group.connections_max;
+    for _ in 0..PICKS_MAX {
+        let pick = Pick { worker: client.local.worker, random: client.local.random(), tried, connections_max };
+        let candidate = pool.balancer.pick(&pick)?;
+        // What was allowed a moment ago may be full or closed by now.
+        if let Some(in_flight) = candidate.backend.begin(connections_max) {
+            return Some((in_flight, candidate.address));
+        }
+    }
+    None
+}
+
+/// Returns at the next snapshot; fails when it takes too long, or the client has left meanwhile.
+async fn wait_for_snapshot<S: Stream>(client: &mut Client<S>, seen: &Rc<Front>, until: Instant) -> Result<(), Failure> {
+    client.deadline.set(Some(until));
+    let mut is_asked = false;
+    poll_fn(|cx| {
+        if !Rc::ptr_eq(&client.tether.door.front(), seen) {
+            return Poll::Ready(Ok(()));
+        }
+        if !is_asked {
+            is_asked = true;
+            client.local.wait(cx.waker());
+        }
+        // Whether there is something to read does not matter, but a reset shall wake us.
+        let _ = client.io.poll_readable(cx);
+        if client.io.is_reset() {
+            return Poll::Ready(Err(Failure::ClientLeft));
+        }
+        match client.poll_end(cx) {
+            Poll::Ready(Failure::Cut) => Poll::Ready(Err(Failure::Cut)),
+            Poll::Ready(_) => Poll::Ready(Err(Failure::NoTarget)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

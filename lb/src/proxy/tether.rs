@@ -1,0 +1,62 @@
+//! How a worker reaches a connection that sleeps: to close it while idle, or to cut what it has in flight.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use super::door::Door;
+use crate::state::{Admission, InFlight};
+
+/// The worker's hold on one connection.
+pub(super) struct Tether {
+    /// Where it came in.
+    pub(super) door: Rc<Door>,
+    /// What it has in flight at a backend. Held here so that the worker sees where.
+    in_flight: RefCell<Option<InFlight>>,
+    is_cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Tether {
+    pub(super) fn new(door: Rc<Door>) -> Self {
+        Self { door, in_flight: RefCell::default(), is_cut: Cell::new(false), waker: RefCell::default() }
+    }
+
+    /// Remembers whom to wake. Once is enough, since a task's waker stays the same.
+    pub(super) fn attach(&self, cx: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+    }
+
+    /// Makes the connection look up.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes hold of work in flight, until it is released.
+    pub(super) fn hold(&self, in_flight: InFlight) {
+        *self.in_flight.borrow_mut() = Some(in_flight);
+    }
+
+    /// Counts the work in flight as done.
+    pub(super) fn release(&self) {
+        drop(self.in_flight.borrow_mut().take());
+    }
+
+    /// Whether it has something in flight at a backend whose time to leave is over.
+    pub(super) fn is_at_gone_backend(&self) -> bool {
+        self.in_flight.borrow().as_ref().is_some_and(|in_flight| in_flight.backend().admission() == Admission::Gone)
+    }
+
+    /// Ends the connection with all that is in flight on it.
+    pub(super) fn cut(&self) {
+        self.is_cut.set(true);
+        self.wake();
+    }
+
+    /// Whether it is to end at once.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.get()
+    }
+}

@@ -1,0 +1,110 @@
+//! Idle connections of one worker to backends, the last used first: those at the bottom age and are closed.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Link;
+use crate::model::TargetGroup;
+use crate::state::{Admission, Backend, BackendId};
+use crate::stream::{Ahead, Stream};
+
+/// Idle connections, by backend.
+#[derive(Debug)]
+pub(crate) struct IdleConnections {
+    by_backend: RefCell<HashMap<BackendId, VecDeque<Idle>, BuildHasherDefault<NumberHasher>>>,
+    workers: usize,
+}
+
+#[derive(Debug)]
+struct Idle {
+    link: Link,
+    expires_at: Instant,
+}
+
+impl IdleConnections {
+    /// None yet, at one of `workers` workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { by_backend: RefCell::default(), workers: workers.max(1) }
+    }
+
+    /// A connection to a backend at an address that nothing speaks against: not too old, not closed by the target,
+    /// and without bytes nobody asked for. `thoroughly` asks the kernel instead of trusting the events so far.
+    pub(crate) fn take(&self, backend: &Backend, address: SocketAddr, now: Instant, thoroughly: bool) -> Option<Link> {
+        let mut by_backend = self.by_backend.borrow_mut();
+        let idle = by_backend.get_mut(&backend.id)?;
+        loop {
+            let Idle { link, expires_at } = idle.pop_back()?;
+            if link.address == address && expires_at > now && is_silent(&link, thoroughly) {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next request, as long as the group allows.
+    pub(crate) fn keep(&self, mut link: Link, group: &TargetGroup, now: Instant) {
+        let takes_work = matches!(link.backend.admission(), Admission::All | Admission::Sticky);
+        if group.idle_connections_max == 0 || !takes_work {
+            return;
+        }
+        link.is_used = true;
+        let mut by_backend = self.by_backend.borrow_mut();
+        let idle = by_backend.entry(link.backend.id).or_default();
+        if idle.len() >= (group.idle_connections_max / self.workers).max(1) {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { link, expires_at: now + group.keepalive_timeout });
+    }
+
+    /// Closes what has been idle for too long.
+    pub(crate) fn close_expired(&self, now: Instant) {
+        self.by_backend.borrow_mut().retain(|_, idle| {
+            while idle.front().is_some_and(|oldest| oldest.expires_at <= now) {
+                idle.pop_front();
+            }
+            !idle.is_empty()
+        });
+    }
+
+    /// Closes connections to backends that take no more work.
+    pub(crate) fn close_departed(&self) {
+        let takes_work = |idle: &Idle| matches!(idle.link.backend.admission(), Admission::All | Admission::Sticky);
+        self.by_backend.borrow_mut().retain(|_, idle| idle.back().is_some_and(takes_work));
+    }
+
+    /// Closes all.
+    pub(crate) fn close_all(&self) {
+        self.by_backend.borrow_mut().clear();
+    }
+}
+
+/// Whether the target has neither said anything nor closed.
+fn is_silent(link: &Link, thoroughly: bool) -> bool {
+    if thoroughly {
+        return link.stream.look() == Ahead::Silence;
+    }
+    // Without an event since the last read this costs no system call.
+    let mut byte = [0; 1];
+    matches!(link.stream.try_read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Hashes numbers that we count up ourselves, so nobody can choose them to collide.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    }
+}
