@@ -61,19 +61,17 @@ impl Roll<'_> {
         if member.leaves_at.is_some() {
             return !self.has_left(member);
         }
-        match member.state {
-            TargetState::Unused => true,
-            TargetState::Draining => self.address_of(&member.held) == member.backend.address,
-            _ => match self.observed.health.get(&member.backend.id) {
-                Some(health) if member.backend.address.is_some() => {
-                    state_of(health.verdict) == member.state
-                        && health.reason == member.reason
-                        && health.since == member.since
-                        && self.address_of(&member.held) == member.backend.address
-                }
-                _ => member.state == TargetState::Initial && self.address_of(&member.held) == member.backend.address,
-            },
-        }
+        let same_address = self.address_of(&member.held) == member.backend.address;
+        let same_state = match (member.state, self.observed.health.get(&member.backend.id)) {
+            (TargetState::Unused | TargetState::Draining, _) => true,
+            (_, Some(health)) if member.backend.address.is_some() => {
+                state_of(health.verdict) == member.state
+                    && health.reason == member.reason
+                    && health.since == member.since
+            }
+            (state, _) => state == TargetState::Initial,
+        };
+        same_address && same_state
     }
 
     /// Walks what is wanted and what was, both in the order of ids, side by side.

@@ -1,0 +1,248 @@
+//! Balancers by what they choose: shares, order, evenness under load, and never what a pick does not allow.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use common::{group_name, id};
+use lb::balance::{Balancer, Candidate, Pick, build};
+use lb::model::Algorithm::{self, LeastOutstandingRequests, RoundRobin};
+use lb::state::{Backend, BackendId, InFlight};
+use proptest::prelude::*;
+
+const ALGORITHMS: [Algorithm; 2] = [RoundRobin, LeastOutstandingRequests];
+
+fn candidates(weights: impl IntoIterator<Item = u16>) -> Vec<Candidate> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    let backend = |index| Backend::new(BackendId(index), group_name("app"), id("t"), Some(address), 1);
+    let candidate = |(index, weight)| Candidate { backend: Arc::new(backend(index)), address, weight };
+    (0..).zip(weights).map(candidate).collect()
+}
+
+fn pick(random: u64) -> Pick<'static> {
+    Pick { worker: 0, random, tried: &[], connections_max: 0 }
+}
+
+/// A sequence of numbers that is random enough for a pick and the same in every run.
+fn randoms(seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed | 1;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    })
+}
+
+/// The indices of candidates chosen by so many picks, one after the other.
+fn chosen(balancer: &dyn Balancer, picks: usize) -> Vec<usize> {
+    randoms(42)
+        .take(picks)
+        .map(|random| balancer.pick(&pick(random)).expect("one is allowed").backend.id.0 as usize)
+        .collect()
+}
+
+fn counts(chosen: &[usize], candidates: usize) -> Vec<u32> {
+    let mut counts = vec![0; candidates];
+    for &index in chosen {
+        counts[index] += 1;
+    }
+    counts
+}
+
+/// Each candidate's count, as a part of what its weight gives it.
+fn ratios(counts: &[u32], weights: &[u16]) -> Vec<f64> {
+    let picks: u32 = counts.iter().sum();
+    let total: u32 = weights.iter().map(|&weight| u32::from(weight)).sum();
+    let share = |weight: u16| f64::from(picks) * f64::from(weight) / f64::from(total);
+    counts.iter().zip(weights).map(|(&count, &weight)| f64::from(count) / share(weight)).collect()
+}
+
+#[test]
+fn shares_follow_weights() {
+    for weights in [vec![1, 1, 1], vec![5, 3, 2], vec![1000, 999, 1], vec![1, 10]] {
+        for algorithm in ALGORITHMS {
+            let balancer = build(algorithm, candidates(weights.clone()), 1, 7);
+            let counts = counts(&chosen(&*balancer, 100_000), weights.len());
+            for (ratio, weight) in ratios(&counts, &weights).into_iter().zip(&weights) {
+                // One in two thousand is fifty picks, which chance alone moves by more.
+                let slack = if *weight == 1 && weights[0] == 1000 { 0.5 } else { 0.02 };
+                assert!((ratio - 1.0).abs() < slack, "{algorithm:?} {weights:?}: {counts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn shares_follow_odd_weights_of_a_thousand() {
+    let weights: Vec<u16> = (0..1000).map(|index: u32| (index * 7919 % 997 + 1) as u16).collect();
+    // In order, every share of up to two hundred picks is right within three of them, and all together within 2 %.
+    let balancer = build(RoundRobin, candidates(weights.clone()), 1, 7);
+    let in_order = counts(&chosen(&*balancer, 100_000), weights.len());
+    let total: u32 = weights.iter().map(|&weight| u32::from(weight)).sum();
+    let mut strayed = 0.0;
+    for (&count, &weight) in in_order.iter().zip(&weights) {
+        let share = 100_000.0 * f64::from(weight) / f64::from(total);
+        let stray = (f64::from(count) - share).abs();
+        assert!(stray < 3.0, "{count} for {share}");
+        strayed += stray;
+    }
+    assert!(strayed < 2_000.0, "{strayed}");
+    // At random, the shares of each tenth of the candidates are.
+    let balancer = build(LeastOutstandingRequests, candidates(weights.clone()), 1, 7);
+    let at_random = counts(&chosen(&*balancer, 1_000_000), weights.len());
+    let tenths = |all: &[u32]| all.chunks(100).map(|tenth| tenth.iter().sum()).collect::<Vec<u32>>();
+    let wanted: Vec<u16> =
+        weights.chunks(100).map(|tenth| (tenth.iter().map(|&w| u32::from(w)).sum::<u32>() / 10) as u16).collect();
+    for ratio in ratios(&tenths(&at_random), &wanted) {
+        assert!((ratio - 1.0).abs() < 0.02, "{ratio}");
+    }
+}
+
+#[test]
+fn equal_weights_take_strict_turns() {
+    for weight in [1, 7, 1000] {
+        let balancer = build(RoundRobin, candidates([weight; 5]), 1, 7);
+        let chosen = chosen(&*balancer, 50);
+        assert!(chosen.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 5), "{chosen:?}");
+    }
+}
+
+#[test]
+fn every_turn_is_exact_and_smooth() {
+    let balancer = build(RoundRobin, candidates([5, 1, 1]), 1, 7);
+    let chosen = chosen(&*balancer, 70);
+    for turn in chosen.windows(7) {
+        assert_eq!(counts(turn, 3), [5, 1, 1], "{chosen:?}");
+    }
+    // Five sevenths need runs of three somewhere, and no longer ones.
+    assert!(chosen.windows(4).all(|run| run.iter().any(|&index| index != 0)), "{chosen:?}");
+}
+
+#[test]
+fn workers_and_rebuilds_begin_in_different_places() {
+    let first = |seed: u64, worker: usize| {
+        let balancer = build(RoundRobin, candidates([1; 100]), 4, seed);
+        balancer.pick(&Pick { worker, ..pick(0) }).expect("one is allowed").backend.id
+    };
+    let starts: std::collections::HashSet<_> = (0..16)
+        .flat_map(|seed| (0..4).map(move |worker| (seed, worker)))
+        .map(|(seed, worker)| first(seed, worker))
+        .collect();
+    assert!(starts.len() > 30, "{starts:?}");
+}
+
+/// Holds `held` pieces of work, then ends the oldest as each new one begins.
+fn under_load(balancer: &dyn Balancer, held: usize, picks: usize) -> (Vec<InFlight>, HashMap<u64, u32>) {
+    let mut work = std::collections::VecDeque::new();
+    let mut counts = HashMap::new();
+    for random in randoms(7).take(picks) {
+        let candidate = balancer.pick(&pick(random)).expect("one is allowed");
+        *counts.entry(candidate.backend.id.0).or_default() += 1;
+        work.push_back(candidate.backend.begin(0).expect("takes work"));
+        if work.len() > held {
+            work.pop_front();
+        }
+    }
+    (work.into(), counts)
+}
+
+#[test]
+fn few_candidates_are_loaded_as_evenly_as_can_be() {
+    let candidates = candidates([1; 8]);
+    let balancer = build(LeastOutstandingRequests, candidates.clone(), 1, 7);
+    let (_work, _) = under_load(&*balancer, 36, 36);
+    let loads: Vec<_> = candidates.iter().map(|candidate| candidate.backend.in_flight()).collect();
+    assert!(loads.iter().all(|&load| load == 4 || load == 5), "{loads:?}");
+}
+
+#[test]
+fn many_candidates_are_loaded_nearly_evenly() {
+    let candidates = candidates([1; 10_000]);
+    let balancer = build(LeastOutstandingRequests, candidates.clone(), 1, 7);
+    let (_work, _) = under_load(&*balancer, 20_000, 20_000);
+    let most = candidates.iter().map(|candidate| candidate.backend.in_flight()).max();
+    assert!(most <= Some(4), "{most:?} where the mean is 2");
+}
+
+#[test]
+fn a_light_target_gets_its_part_of_light_load() {
+    let balancer = build(LeastOutstandingRequests, candidates([1, 9]), 1, 7);
+    for held in [1, 2, 5, 20] {
+        let (_work, counts) = under_load(&*balancer, held, 10_000);
+        // A tenth is its share. Whole requests do not divide finely, but it is neither starved nor flooded.
+        assert!((300..2500).contains(&counts[&0]), "{} of 10000 with {held} in flight", counts[&0]);
+    }
+}
+
+#[test]
+fn nobody_is_favoured_by_place() {
+    for count in [3, 32, 33] {
+        let balancer = build(LeastOutstandingRequests, candidates(vec![1; count]), 1, 7);
+        let counts = counts(&chosen(&*balancer, 33_000), count);
+        let fair = 33_000 / count as u32;
+        assert!(counts.iter().all(|count| count.abs_diff(fair) < fair / 5), "{counts:?}");
+    }
+}
+
+fn some_candidates() -> impl Strategy<Value = Vec<u16>> {
+    prop_oneof![
+        prop::collection::vec(1u16..=1000, 0..80),
+        prop::collection::vec(1u16..=3, 0..80),
+        (1usize..200, 1u16..=1000).prop_map(|(count, weight)| vec![weight; count]),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_allowed_is_found_and_nothing_else(
+        weights in some_candidates(),
+        random in any::<u64>(),
+        blocked in any::<u64>(),
+        tried in prop::collection::vec(0u64..80, 0..3),
+        worker in 0usize..3,
+    ) {
+        let candidates = candidates(weights);
+        // A third is full, by chance; sometimes all are.
+        let mut work = Vec::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            if blocked % 5 == 0 || (blocked >> (index % 60)) % 3 == 0 {
+                work.push(candidate.backend.begin(0));
+            }
+        }
+        let tried: Vec<_> = tried.into_iter().map(BackendId).collect();
+        let pick = Pick { worker, random, tried: &tried, connections_max: 1 };
+        let allowed = candidates.iter().any(|candidate| pick.allows(candidate));
+        for algorithm in ALGORITHMS {
+            let balancer = build(algorithm, candidates.clone(), 3, random);
+            for _ in 0..20 {
+                match balancer.pick(&pick) {
+                    Some(candidate) => prop_assert!(pick.allows(candidate)),
+                    None => prop_assert!(!allowed, "{:?} found none", algorithm),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn turns_are_exact_for_any_weights_that_fit(weights in prop::collection::vec(1u16..=40, 1..40), seed in any::<u64>()) {
+        let total = weights.iter().map(|&weight| usize::from(weight)).sum();
+        let balancer = build(RoundRobin, candidates(weights.clone()), 1, seed);
+        let counts = counts(&chosen(&*balancer, total), weights.len());
+        prop_assert!(counts.iter().zip(&weights).all(|(&count, &weight)| count == u32::from(weight)), "{counts:?}");
+    }
+
+    #[test]
+    fn the_least_loaded_of_equals_is_chosen(loads in prop::collection::vec(0usize..4, 1..=32), random in any::<u64>()) {
+        let candidates = candidates(vec![3; loads.len()]);
+        let mut work = Vec::new();
+        for (candidate, &load) in candidates.iter().zip(&loads) {
+            work.extend((0..load).map(|_| candidate.backend.begin(0)));
+        }
+        let balancer = build(LeastOutstandingRequests, candidates, 1, 7);
+        let chosen = balancer.pick(&pick(random)).expect("one is allowed");
+        prop_assert_eq!(Some(chosen.backend.in_flight()), loads.iter().copied().min());
+    }
+}
