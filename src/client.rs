@@ -1,0 +1,224 @@
+//! How a verb talks to a running elbow: finding it, its token, and the requests to its admin API.
+//!
+//! Not here: what is asked and how answers are shown ([`crate::cli`]).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::run_file::RunFile;
+use crate::settings::default_state_dir;
+
+/// The longest answer that is read, in bytes: the state of far more than ten thousand targets.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// How a running elbow is found.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Which elbow")]
+pub struct Connect {
+    /// The admin address of the running elbow, such as http://127.0.0.1:9900 [default: from STATE_DIR/run.json]
+    #[arg(long, global = true, env = "ELBOW_ADMIN", value_name = "URL", hide_env_values = true)]
+    pub admin: Option<String>,
+    /// The state directory of the running elbow [default: /var/lib/elbow for root, else ~/.local/state/elbow]
+    #[arg(long, global = true, env = "ELBOW_STATE_DIR", value_name = "DIR", hide_env_values = true)]
+    pub state_dir: Option<PathBuf>,
+    /// A file with the admin token [default: the variable ELBOW_TOKEN, else STATE_DIR/admin.token]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// A running elbow's admin API.
+#[derive(Debug)]
+pub struct Client {
+    base: String,
+    token: Option<String>,
+    http: HttpClient<HttpConnector, Full<Bytes>>,
+}
+
+/// The admin API said no.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status of its answer.
+    pub status: StatusCode,
+    /// What it said, in a sentence.
+    pub detail: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.detail)?;
+        match self.status {
+            StatusCode::UNAUTHORIZED => f.write_str(" (give the token with --token-file or ELBOW_TOKEN)"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Client {
+    /// Finds the elbow that is meant, and its token. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// That none is to be found, and where it was looked for.
+    pub fn find(connect: &Connect) -> anyhow::Result<Self> {
+        let state_dir = match &connect.state_dir {
+            Some(dir) => dir.clone(),
+            None => default_state_dir()?,
+        };
+        let base = match &connect.admin {
+            Some(url) => base_of(url)?,
+            None => {
+                let run = RunFile::read(&state_dir).with_context(|| format!("{}/run.json", state_dir.display()))?;
+                let Some(run) = run else {
+                    bail!(
+                        "no elbow runs on the state directory {}: name another with --state-dir, or its address \
+                         with --admin",
+                        state_dir.display()
+                    );
+                };
+                let admin = run.admin.context("that elbow runs with its admin API off")?;
+                format!("http://{}", reachable(admin))
+            }
+        };
+        let token = token(connect, &state_dir.join("admin.token"))?;
+        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        Ok(Self { base, token, http })
+    }
+
+    /// Asks for a document.
+    ///
+    /// # Errors
+    /// [`Refusal`], or why no answer came.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Asks for a change, and answers with what the API says of it (null: nothing).
+    ///
+    /// # Errors
+    /// [`Refusal`], or why no answer came.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let response = self.request(method, path, body).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("the answer of {} broke off: {error}", self.base))?.to_bytes();
+        if !status.is_success() {
+            return Err(refusal(status, &body).into());
+        }
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).with_context(|| format!("{} did not answer with JSON: is it elbow?", self.base))
+    }
+
+    /// Sends a request and answers as soon as the head of the response is there.
+    ///
+    /// # Errors
+    /// Why no answer came.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = request.body(Full::from(body)).context("the token or the path cannot be sent")?;
+        let response = self.http.request(request).await;
+        response.with_context(|| format!("no elbow answers at {}", self.base))
+    }
+}
+
+/// One segment of a path, as it stands in a URL.
+pub fn segment(name: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    name.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn base_of(url: &str) -> anyhow::Result<String> {
+    if url.starts_with("https://") {
+        bail!("{url}: an admin API over TLS is not available in this version");
+    }
+    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    if host.is_empty() || host.contains(['/', '?', '#']) || host.contains("://") {
+        bail!("{url:?} is not an admin address such as http://127.0.0.1:9900");
+    }
+    Ok(format!("http://{host}"))
+}
+
+/// An elbow that listens on every address is reached on loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn token(connect: &Connect, kept: &std::path::Path) -> anyhow::Result<Option<String>> {
+    let read = |path: &std::path::Path| {
+        let text = std::fs::read_to_string(path);
+        text.map(|text| Some(text.trim().to_owned())).with_context(|| format!("the token in {}", path.display()))
+    };
+    if let Some(path) = &connect.token_file {
+        return read(path);
+    }
+    if let Some(token) = std::env::var("ELBOW_TOKEN").ok().filter(|token| !token.is_empty()) {
+        return Ok(Some(token));
+    }
+    // Where there is no token the API may ask for none; if it does ask, it says so itself.
+    if kept.exists() { read(kept) } else { Ok(None) }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
+    let problem: Option<Value> = serde_json::from_slice(body).ok();
+    let field = |name: &str| problem.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let detail = field("detail").or_else(|| field("title")).unwrap_or_else(|| format!("it answered {status}"));
+    let detail = match field("pointer") {
+        Some(pointer) => format!("{pointer}: {detail}"),
+        None => detail,
+    };
+    Refusal { status, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_id_becomes_one_segment() {
+        assert_eq!(segment("[::1]:80"), "%5B::1%5D:80");
+        assert_eq!(segment("a/../b?c"), "a%2F..%2Fb%3Fc");
+    }
+
+    #[test]
+    fn an_admin_address_is_a_url_or_an_address() {
+        assert_eq!(base_of("127.0.0.1:9900").expect("a base"), "http://127.0.0.1:9900");
+        assert_eq!(base_of("http://elbow.internal:9900/").expect("a base"), "http://elbow.internal:9900");
+        assert!(base_of("https://127.0.0.1:9900").is_err());
+        assert!(base_of("ftp://127.0.0.1").is_err());
+    }
+
+    #[test]
+    fn a_problem_is_told_in_its_own_words() {
+        let body = br#"{"title": "Conflict", "detail": "target a belongs to file", "pointer": "/id"}"#;
+        assert_eq!(refusal(StatusCode::CONFLICT, body).to_string(), "/id: target a belongs to file");
+        assert_eq!(refusal(StatusCode::BAD_GATEWAY, b"<html>").to_string(), "it answered 502 Bad Gateway");
+    }
+}

@@ -1,0 +1,71 @@
+//! What follows the snapshots on the control side: `run.json`, which tells where listeners are bound, and the
+//! settings of the access log.
+//!
+//! It takes up snapshots as the workers do, so that a change is answered only when others can find its listeners.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lb::model::ListenerName;
+use lb::state::{Live, Snapshot};
+use lb::telemetry::AccessLog;
+
+use crate::run_file::RunFile;
+
+/// Follows until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) live: Arc<Live>,
+    /// Its place among those who take up snapshots.
+    pub(crate) seat: usize,
+    pub(crate) access_log: AccessLog,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) admin: Option<SocketAddr>,
+    /// What `run.json` says; none: nothing yet.
+    pub(crate) told: Option<RunFile>,
+}
+
+impl Follower {
+    /// Follows every snapshot from now on.
+    pub(crate) async fn follow(mut self) {
+        let mut generations = self.live.subscribe();
+        loop {
+            generations.mark_unchanged();
+            let snapshot = self.live.load();
+            if let Err(error) = self.tell(&snapshot) {
+                // Traffic flows all the same; the next snapshot tries again.
+                tracing::error!(%error, state_dir = %self.state_dir.display(), "run.json cannot be written");
+            }
+            self.configure_access_log(&snapshot);
+            self.live.take_up(self.seat, snapshot.generation);
+            if generations.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes `run.json` where it would say something else than before.
+    pub(crate) fn tell(&mut self, snapshot: &Snapshot) -> std::io::Result<()> {
+        let name = |(name, address): (ListenerName, SocketAddr)| (name.to_string(), address);
+        let listeners = bound(snapshot).into_iter().map(name).collect();
+        let run = RunFile { pid: std::process::id(), admin: self.admin, listeners };
+        if self.told.as_ref() != Some(&run) {
+            run.write(&self.state_dir)?;
+            self.told = Some(run);
+        }
+        Ok(())
+    }
+
+    fn configure_access_log(&self, snapshot: &Snapshot) {
+        if let Err(error) = self.access_log.configure(&snapshot.config.global.access_log) {
+            tracing::error!(%error, "the access log stays as it was");
+        }
+    }
+}
+
+/// Where each listener is really bound.
+pub(crate) fn bound(snapshot: &Snapshot) -> BTreeMap<ListenerName, SocketAddr> {
+    snapshot.frontends.iter().map(|(name, frontend)| (name.clone(), frontend.socket.address)).collect()
+}
