@@ -7,6 +7,8 @@
 pub mod app;
 pub mod cli;
 pub mod client;
+#[cfg(test)]
+mod docs;
 mod follow;
 pub mod logging;
 pub mod run_file;
