@@ -140,7 +140,7 @@ fn write_configuration(template: &str, targets: &[SocketAddr; TARGETS], director
 
 /// The first line of what a command prints, on either stream.
 fn first_line_of(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{} is not there", command.get_program().display()))?;
+    let output = command.output().with_context(|| format!("running {}", command.get_program().display()))?;
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
