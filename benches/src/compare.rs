@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Length of a measured run
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// How often a turn is taken until no other process disturbs it
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    turns_max: u32,
     /// Where the figures go as JSON
     #[arg(long, default_value = "benches/results/local/compare.json")]
     json: PathBuf,
@@ -38,9 +41,6 @@ pub(crate) struct Options {
 
 /// A run is measured after this long, and once every client has had an answer.
 const WARM_UP: Duration = Duration::from_millis(500);
-
-/// How often a turn is taken until nothing disturbs it.
-const TURNS_MAX: u32 = 4;
 
 /// Runs all rounds, writes the JSON and returns the tables.
 pub(crate) fn run(options: &Options) -> Result<String> {
@@ -62,8 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<String> {
     for round in 1..=options.rounds {
         for workload in &workloads {
             for peer in &peers {
-                let time = Duration::from_secs(options.seconds);
-                let run = measure_undisturbed(peer.as_ref(), workload, cores, time);
+                let run = measure_undisturbed(peer.as_ref(), workload, cores, options);
                 let run = run.with_context(|| format!("{} with `{}`, round {round}", peer.name(), workload.name))?;
                 comparison.runs.push(Run { round, ..run });
             }
@@ -75,8 +74,9 @@ pub(crate) fn run(options: &Options) -> Result<String> {
 }
 
 /// One turn, taken again where another process took too much of a core; the last one counts whatever happened.
-fn measure_undisturbed(peer: &dyn Peer, workload: &Workload, cores: Cores, time: Duration) -> Result<Run> {
-    for _ in 1..TURNS_MAX {
+fn measure_undisturbed(peer: &dyn Peer, workload: &Workload, cores: Cores, options: &Options) -> Result<Run> {
+    let time = Duration::from_secs(options.seconds);
+    for _ in 1..options.turns_max {
         let run = measure(peer, workload, cores, time)?;
         if !run.is_disturbed() {
             return Ok(run);
