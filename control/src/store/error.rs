@@ -26,6 +26,12 @@ pub enum Refused {
         /// The revision that last changed it, where there is one.
         current: Option<u64>,
     },
+    /// All that is wanted is at another revision than was asked for.
+    #[error("the configuration is at revision {current}")]
+    Outdated {
+        /// The revision that holds.
+        current: u64,
+    },
     /// A listener's address cannot be had.
     #[error(transparent)]
     Bind(#[from] Arc<BindError>),

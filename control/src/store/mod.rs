@@ -16,7 +16,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use lb::model::{Change, Config, ObjectRef};
+use lb::model::{Change, Config, GroupName, ObjectRef, Target};
 use lb::state::Live;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -61,6 +61,10 @@ pub enum Precondition {
     Matches(ObjectRef, Vec<u64>),
     /// The object is not there (`If-None-Match: *`).
     Absent(ObjectRef),
+    /// The owner of this target declares it exactly so.
+    Declares(GroupName, Target),
+    /// All that is wanted is at one of these revisions.
+    At(Vec<u64>),
 }
 
 /// A change that is durable and taken up by every worker.
@@ -93,9 +97,9 @@ impl Store {
     ///
     /// # Errors
     /// [`ImportError`]: nothing was changed.
-    pub async fn import(&self, state: &Value) -> Result<Applied, ImportError> {
+    pub async fn import(&self, state: &Value, precondition: Precondition) -> Result<Applied, ImportError> {
         let owned = Box::new(schema::read_owned(state)?);
-        Ok(self.ask(Work::Replace(owned), Precondition::None).await?)
+        Ok(self.ask(Work::Replace(owned), precondition).await?)
     }
 
     async fn ask(&self, work: Work, precondition: Precondition) -> Result<Applied, Refused> {
@@ -107,15 +111,22 @@ impl Store {
 
 impl Precondition {
     fn check(&self, config: &Config) -> Result<(), Refused> {
-        let (Self::Exists(object) | Self::Matches(object, _) | Self::Absent(object)) = self else { return Ok(()) };
-        let current = config.revision_of(object);
-        let holds = match self {
-            Self::None => true,
-            Self::Exists(_) => current.is_some(),
-            Self::Matches(_, revisions) => current.is_some_and(|current| revisions.contains(&current)),
-            Self::Absent(_) => current.is_none(),
+        let current = |object| config.revision_of(object);
+        let (object, holds) = match self {
+            Self::None => return Ok(()),
+            Self::At(revisions) if revisions.contains(&config.revision) => return Ok(()),
+            Self::At(_) => return Err(Refused::Outdated { current: config.revision }),
+            Self::Exists(object) => (object.clone(), current(object).is_some()),
+            Self::Matches(object, revisions) => {
+                (object.clone(), current(object).is_some_and(|current| revisions.contains(&current)))
+            }
+            Self::Absent(object) => (object.clone(), current(object).is_none()),
+            Self::Declares(group, target) => {
+                let declares = config.target(group, &target.id).is_some_and(|held| held.declared == *target);
+                (ObjectRef::Target(group.clone(), target.id.clone()), declares)
+            }
         };
-        if holds { Ok(()) } else { Err(Refused::Precondition { object: object.clone(), current }) }
+        if holds { Ok(()) } else { Err(Refused::Precondition { current: current(&object), object }) }
     }
 }
 

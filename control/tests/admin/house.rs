@@ -239,7 +239,7 @@ impl Ask {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let response = sender.send_request(request.body(Full::new(self.body.into())).unwrap()).await;
+        let response = sender.send_request(request.body(Full::new(bytes::Bytes::from(self.body))).unwrap()).await;
         response.unwrap_or_else(|error| panic!("{}: {error}", self.path))
     }
 }

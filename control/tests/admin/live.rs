@@ -189,7 +189,10 @@ async fn metrics_are_as_prometheus_wants_them() {
     let answer = house.get("/metrics").await;
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     let text = answer.text();
-    assert!(text.contains(r#"elbow_target_requests_total{target_group="app",target="a",code_class="2xx"} 0"#), "{text}");
+    assert!(
+        text.contains(r#"elbow_target_requests_total{target_group="app",target="a",code_class="2xx"} 0"#),
+        "{text}"
+    );
     promtool_is_silent(&text);
     house.delete(&format!("{TARGET}?wait=drained")).await.json(200);
     assert!(!house.get("/metrics").await.text().contains(r#"target="a""#));
@@ -198,7 +201,8 @@ async fn metrics_are_as_prometheus_wants_them() {
 /// Runs `promtool check metrics`. It is in Debian's package `prometheus`; where CI is set it must be there.
 fn promtool_is_silent(text: &str) {
     let mut command = Command::new("promtool");
-    let command = command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command =
+        command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut promtool) = command.spawn() else {
         assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
         std::io::stderr().write_all(b"SKIPPED: promtool is not installed\n").unwrap();
@@ -215,7 +219,8 @@ fn promtool_is_silent(text: &str) {
 async fn waits_and_streams_end_when_elbow_stops() {
     let mut house = House::start().await;
     let mut events = Events::open(&house).await;
-    let waiting = tokio::spawn(house.ask(Method::PUT, &format!("{TARGET}?wait=healthy&timeout=1h")).json(&target()).send());
+    let waiting =
+        tokio::spawn(house.ask(Method::PUT, &format!("{TARGET}?wait=healthy&timeout=1h")).json(&target()).send());
     eventually("a to be registered", async || house.state("app", "a").is_some()).await;
     house.stop().await.unwrap();
     within("the wait to end", waiting).await.unwrap().problem(503);

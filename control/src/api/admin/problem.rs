@@ -220,7 +220,7 @@ impl From<Refused> for Problem {
         let detail = with_sources(&refused);
         let kind = match refused {
             Refused::Rejected(rejected) => kind_of(&rejected),
-            Refused::Precondition { .. } => Kind::PreconditionFailed,
+            Refused::Precondition { .. } | Refused::Outdated { .. } => Kind::PreconditionFailed,
             Refused::Bind(_) => Kind::AddressTaken,
             Refused::NotKept(_) => {
                 tracing::error!("{detail}");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use utoipa::ToSchema;
 
 use super::Api;
 use super::extract::{JsonBody, STATE_BYTES_MAX};
 use super::problem::Problem;
-use super::tags::tagged;
+use super::tags::{of_all, tagged};
 
 /// What an import did.
 #[derive(Debug, serde::Serialize, ToSchema)]
@@ -31,12 +31,14 @@ pub(super) async fn export(State(api): State<Arc<Api>>) -> Response {
 
 /// Replaces all that the API owns by an exported document: all of it or nothing.
 #[utoipa::path(put, path = "/v1/state", tag = "config",
+    params(("If-Match" = Option<String>, Header, description = "Only if this is the present ETag of the state")),
     request_body = Object,
     responses(
         (status = 200, description = "It holds now", body = ImportView),
         (status = 400, description = "The body is not JSON"),
         (status = 408, description = "The body took too long"),
         (status = 409, description = "It does not fit what others own, or an address cannot be had; nothing was changed"),
+        (status = 412, description = "The precondition does not hold"),
         (status = 413, description = "The body is too large"),
         (status = 415, description = "The body is not JSON"),
         (status = 422, description = "A key or value is not legal; nothing was changed"),
@@ -46,8 +48,9 @@ pub(super) async fn export(State(api): State<Arc<Api>>) -> Response {
 )]
 pub(super) async fn import(
     State(api): State<Arc<Api>>,
+    headers: HeaderMap,
     JsonBody(state): JsonBody<STATE_BYTES_MAX>,
 ) -> Result<Json<ImportView>, Problem> {
-    let applied = api.context.store.import(&state).await?;
+    let applied = api.context.store.import(&state, of_all(&headers)?).await?;
     Ok(Json(ImportView { revision: applied.revision }))
 }

@@ -19,6 +19,15 @@ pub(super) fn precondition(headers: &HeaderMap, object: impl FnOnce() -> ObjectR
     }
 }
 
+/// As [`precondition`], for a write to all that the API owns.
+pub(super) fn of_all(headers: &HeaderMap) -> Result<Precondition, Problem> {
+    match (listed(headers, &IF_MATCH)?, listed(headers, &IF_NONE_MATCH)?) {
+        (None | Some(Tags::Any), None) => Ok(Precondition::None),
+        (Some(Tags::Revisions(revisions)), None) => Ok(Precondition::At(revisions)),
+        (_, Some(_)) => Err(Problem::new(Kind::Malformed, "If-None-Match has no meaning here")),
+    }
+}
+
 /// Entity tags of a precondition.
 enum Tags {
     /// `*`.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use lb::model::{Change, Config, HeldTarget, ObjectRef, Origin, Rejected, Target};
+use lb::model::{Change, HeldTarget, ObjectRef, Origin, Rejected, Target};
 use lb::state::{Snapshot, TargetState};
 
 use super::Api;
@@ -17,9 +17,6 @@ use super::views::{LeftView, TargetView, writable};
 use super::wait::{self, Ended, WaitFor};
 use crate::schema;
 use crate::store::{Applied, Precondition, Refused};
-
-/// How often a new weight is tried on a file's target that the file changes at the same time.
-const REWEIGH_TRIES_MAX: usize = 5;
 
 /// Every target of a group, those that are leaving among them.
 #[utoipa::path(get, path = "/v1/target-groups/{name}/targets", tag = "targets",
@@ -190,35 +187,31 @@ async fn set_draining(api: &Api, path: &TargetPath, headers: &HeaderMap, drainin
     present(&api.snapshot(), path, StatusCode::OK)
 }
 
-/// Registers, or gives a file's target another weight.
-///
-/// Which of the two it is depends on what the file declares now; the precondition holds that still.
+/// Registers, or gives another owner's target another weight.
 async fn register(api: &Api, path: &TargetPath, target: Target, asked: Precondition) -> Result<Applied, Problem> {
-    for _ in 0..REWEIGH_TRIES_MAX {
-        let (change, held_still) = registration(&api.snapshot().config, path, &target);
-        let precondition = match (&asked, held_still) {
-            (Precondition::None, Some(revision)) => Precondition::Matches(path.object(), vec![revision]),
-            _ => asked.clone(),
-        };
-        match api.context.store.apply(vec![change], precondition).await {
-            Err(Refused::Precondition { .. }) if asked == Precondition::None => {}
-            applied => return Ok(applied?),
-        }
+    let config = Arc::clone(&api.snapshot().config);
+    let foreign = config.target(&path.group, &path.id).filter(|held| held.origin != Origin::Api);
+    let declared = foreign.map(|held| &held.declared);
+    let Some(declared) = declared.filter(|declared| differ_in_weight_only(declared, &target)) else {
+        let change = Change::PutTarget(Origin::Api, path.group.clone(), target);
+        return Ok(api.context.store.apply(vec![change], asked).await?);
+    };
+    let change = Change::Reweigh(path.group.clone(), path.id.clone(), target.weight);
+    if asked != Precondition::None {
+        return Ok(api.context.store.apply(vec![change], asked).await?);
     }
-    Err(Problem::new(Kind::Conflict, "the file changes this target again and again; nothing was changed"))
+    // The new weight is meant for this entry; if its owner changes it at this moment, it is meant for nothing.
+    let asked = Precondition::Declares(path.group.clone(), declared.clone());
+    match api.context.store.apply(vec![change], asked).await {
+        Err(Refused::Precondition { object, .. }) => {
+            Err(Problem::new(Kind::Conflict, format!("{object} is being changed by its owner; nothing was changed")))
+        }
+        applied => Ok(applied?),
+    }
 }
 
-/// The change that registers a target. Where only the weight of another owner's target differs, that is a change of
-/// weight, of the target as it is at the revision that is answered too.
-fn registration(config: &Config, path: &TargetPath, target: &Target) -> (Change, Option<u64>) {
-    if let Some(held) = config.target(&path.group, &path.id).filter(|held| held.origin != Origin::Api) {
-        let reweighed = Target { weight: target.weight, ..held.declared.clone() };
-        if reweighed == *target {
-            let change = Change::Reweigh(path.group.clone(), path.id.clone(), target.weight);
-            return (change, Some(held.revision));
-        }
-    }
-    (Change::PutTarget(Origin::Api, path.group.clone(), target.clone()), None)
+fn differ_in_weight_only(declared: &Target, target: &Target) -> bool {
+    Target { weight: target.weight, ..declared.clone() } == *target
 }
 
 /// Deregisters, and answers with the target as it last was. One that is leaving already goes on to do so.
