@@ -190,7 +190,7 @@ fn modules_of_the_data_plane_point_one_way() {
 
 #[test]
 fn pure_parts_take_time_and_randomness_as_arguments() {
-    let pure = ["lb/src/model", "lb/src/http1", "lb/src/state/compile"];
+    let pure = ["lb/src/model", "lb/src/http1", "lb/src/state/compile", "health/src/judge", "health/src/schedule"];
     let impure =
         ["Instant::now(", "SystemTime::now(", "rand::rng(", "thread_rng(", "rand::random", "tokio::", "std::net::Tcp"];
     for place in pure {
@@ -252,7 +252,11 @@ fn tests_wait_for_something() {
 fn metric_names_stand_in_one_place() {
     refuse(
         |source| !source.lies_in("lb/src/telemetry/") && !source.lies_in("tests/") && !source.lies_in("benches/"),
-        |line| line.contains("\"elbow_").then(|| "the names of metrics stand in lb/src/telemetry".to_owned()),
+        |line| {
+            // The format of an exported state is no metric.
+            let line = line.replace("\"elbow_state\"", "");
+            line.contains("\"elbow_").then(|| "the names of metrics stand in lb/src/telemetry".to_owned())
+        },
     );
 }
 

@@ -1,7 +1,5 @@
 //! The store over a real state directory: what was answered is there after a reopening, whatever was refused is not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 mod common;
 
 use common::*;

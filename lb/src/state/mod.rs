@@ -1,7 +1,7 @@
 //! What is live: one immutable snapshot, made by a pure function from what is wanted and what is seen.
 //!
 //! In reading order: [`Snapshot`] and its parts, [`Backend`] with its load, [`Observer`] through which the seen
-//! enters, [`compile`] which joins both, [`Publisher`] which swaps the pointer and [`Live`] which everyone reads.
+//! enters, [`compile()`] which joins both, [`Publisher`] which swaps the pointer and [`Live`] which everyone reads.
 //! Not here: probing (crate `health`), choosing (`balance`), anything durable (crate `control`).
 
 mod backend;

@@ -3,7 +3,7 @@
 //! One file a resource: [`listeners`], [`target_groups`], [`targets`], [`config`], [`state`], [`reload`], [`events`],
 //! [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
 //! (`ETag`, `If-Match`), [`extract`] (bodies, names, queries), [`wait`] and [`views`] (what representations hold).
-//! [`serve`] runs it on the control side's runtime, never on a worker.
+//! [`serve()`] runs it on the control side's runtime, never on a worker.
 
 mod config;
 mod elb_query;
