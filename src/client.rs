@@ -50,6 +50,8 @@ pub struct Refusal {
     pub status: StatusCode,
     /// What it said, in a sentence.
     pub detail: String,
+    /// All that it said, where it was JSON.
+    pub problem: Option<Value>,
 }
 
 impl fmt::Display for Refusal {
@@ -194,7 +196,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
         Some(pointer) => format!("{pointer}: {detail}"),
         None => detail,
     };
-    Refusal { status, detail }
+    Refusal { status, detail, problem }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::client::Refusal;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Output {
@@ -66,7 +68,11 @@ impl Output {
         let _ = match (self, failure) {
             // That a file is wrong is what a script asked to know.
             (Self::Json, Failure::Invalid { json, .. }) => writeln!(std::io::stdout(), "{json:#}"),
-            (Self::Json, _) => writeln!(std::io::stderr(), "{}", json!({ "error": message })),
+            (Self::Json, Failure::Failed(error)) => {
+                let problem = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.problem.as_ref());
+                writeln!(std::io::stderr(), "{}", json!({ "error": message, "problem": problem }))
+            }
+            (Self::Json, Failure::Usage(_)) => writeln!(std::io::stderr(), "{}", json!({ "error": message })),
             (Self::Text, Failure::Invalid { .. }) => writeln!(std::io::stderr(), "{}", message.trim_end()),
             (Self::Text, _) => writeln!(std::io::stderr(), "elbow: {message}"),
         };

@@ -55,18 +55,14 @@ const REGISTERED: usize = 3;
 const WEB_SERVERS: usize = 5;
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut signals = Signals::take_over()?;
+    let signals = Signals::take_over()?;
     let stage = Stage::build()?;
-    let (news, mut happened) = mpsc::channel(NEWS_MAX);
+    let (news, happened) = mpsc::channel(NEWS_MAX);
     let show = Show::start(&stage, &news)?;
     let mut screen = Screen::new();
-    let ended = tokio::select! {
-        ended = show.play(&stage, &mut screen, &mut happened, arguments.seconds) => ended,
-        Asked::Stop(_) | Asked::Reload = signals.next() => Ok(()),
-    };
-    // Whoever still has news must not wait to be heard.
-    drop(happened);
-    screen.say("\nThe demo ends.");
+    let ended = show.play(&stage, &mut screen, happened, signals, arguments.seconds).await;
+    screen.status(String::new());
+    screen.say("The demo ends.");
     show.stop().await;
     Ok(ended?)
 }
@@ -120,37 +116,39 @@ impl Stage {
     /// Where everything is, and what to try.
     fn playbill(&self, show: &Show) -> String {
         let Self { listener, admin, .. } = self;
-        let state_dir = self.state_dir();
-        let state_dir = state_dir.display();
-        let elbow = own_name();
         let mut text = format!(
             "\nelbow demo: three web servers, elbow in front of them, and clients that ask all the time\n\n  \
-             elbow  http://{listener}  pid {}   admin API http://{admin}\n",
+             elbow  http://{listener}  pid {}, admin API http://{admin}\n",
             show.elbow.pid()
         );
         for (index, (web, (name, address))) in show.web.iter().zip(&self.web).enumerate() {
-            let note = if index < REGISTERED { "" } else { "   not registered yet" };
+            let note = if index < REGISTERED { "" } else { ", not registered yet" };
             text += &format!("  {name}  http://{address}  pid {}{note}\n", web.pid());
         }
-        let spare = &self.web[REGISTERED..];
-        text += &format!(
-            "\nTry in another terminal (`export ELBOW_STATE_DIR={state_dir}` first):\n\n  \
-             curl http://{listener}/hello                 again and again: another server answers\n  \
-             {elbow} status\n  \
-             kill -9 {victim}                                     web-1 dies, and no request fails\n  \
-             curl -X PUT -H \"Authorization: Bearer $(cat $ELBOW_STATE_DIR/admin.token)\" \\\n    \
-             -H 'Content-Type: application/json' -d '{{\"address\": \"{spare_1}\"}}' \\\n    \
-             http://{admin}/v1/target-groups/app/targets/web-4\n  \
-             {elbow} target register app web-5 --address {spare_2} --wait\n  \
-             {elbow} target deregister app web-5 --wait\n  \
-             kill -9 {pid}                                     elbow dies, comes back and knows everything\n\n\
-             Ctrl-C ends the demo and leaves nothing behind. What happens:\n",
-            victim = show.web[0].pid(),
-            spare_1 = spare[0].1,
-            spare_2 = spare[1].1,
-            pid = show.elbow.pid(),
-        );
-        text
+        text += "\nTry in another terminal, here:\n\n";
+        for (command, what) in self.to_try(show) {
+            text += &if what.is_empty() { format!("  {command}\n") } else { format!("  {command:<60}  # {what}\n") };
+        }
+        text + "\nCtrl-C ends the demo and leaves nothing behind. What happens:\n"
+    }
+
+    /// Commands, each with what it shows.
+    fn to_try(&self, show: &Show) -> Vec<(String, &'static str)> {
+        let Self { listener, admin, .. } = self;
+        let (web_4, web_5) = (self.web[REGISTERED].1, self.web[REGISTERED + 1].1);
+        let elbow = own_name();
+        vec![
+            (format!("export ELBOW_STATE_DIR={}", self.state_dir().display()), "where this elbow keeps its state"),
+            (format!("curl http://{listener}/hello"), "again and again: another server answers"),
+            (format!("{elbow} status"), "what elbow sees"),
+            (format!("kill -9 {}", show.web[0].pid()), "web-1 dies, and no request fails"),
+            ("curl -X PUT -H \"Authorization: Bearer $(cat $ELBOW_STATE_DIR/admin.token)\" \\".to_owned(), ""),
+            (format!("  -H 'Content-Type: application/json' -d '{{\"address\": \"{web_4}\"}}' \\"), ""),
+            (format!("  http://{admin}/v1/target-groups/app/targets/web-4"), "web-4 takes its share"),
+            (format!("{elbow} target register app web-5 --address {web_5} --wait"), "and web-5"),
+            (format!("{elbow} target deregister app web-5 --wait"), "which leaves again"),
+            (format!("kill -9 {}", show.elbow.pid()), "elbow dies, comes back, and knows everything"),
+        ]
     }
 }
 
@@ -183,20 +181,25 @@ impl Show {
         Ok(Self { web, elbow, events })
     }
 
-    /// Tells what happens until the time is over.
+    /// Tells what happens until the time is over or a signal comes. Drops the news then, so that nobody waits to be
+    /// heard.
     async fn play(
         &self,
         stage: &Stage,
         screen: &mut Screen,
-        news: &mut mpsc::Receiver<String>,
+        mut news: mpsc::Receiver<String>,
+        mut signals: Signals,
         seconds: Option<u64>,
     ) -> anyhow::Result<()> {
-        ready(stage).await?;
+        tokio::select! {
+            ready = ready(stage) => ready?,
+            Asked::Stop(_) | Asked::Reload = signals.next() => return Ok(()),
+        }
         screen.say(&stage.playbill(self));
         let traffic = Traffic::start(stage.listener);
         let mut sum = Counts::default();
         let mut report = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
-        let end = tokio::time::sleep(Duration::from_secs(seconds.unwrap_or(u64::from(u32::MAX))));
+        let end = tokio::time::sleep(seconds.map_or(Duration::MAX, Duration::from_secs));
         tokio::pin!(end);
         loop {
             tokio::select! {
@@ -206,11 +209,12 @@ impl Show {
                     sum.add(&counts);
                     screen.status(format!("the last {} s: {}", REPORT_EVERY.as_secs(), counts.in_words()));
                 }
+                Asked::Stop(_) | Asked::Reload = signals.next() => break,
                 () = &mut end => break,
             }
         }
         sum.add(&traffic.take());
-        screen.say(&format!("in all: {}", sum.in_words()));
+        screen.say(&format!("\nIn all: {}", sum.in_words()));
         Ok(())
     }
 

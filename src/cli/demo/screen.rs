@@ -30,12 +30,12 @@ impl Screen {
         self.say(&format!("{:02}:{:02}:{:02}  {what}", time.hour(), time.minute(), time.second()));
     }
 
-    /// Draws the status again; where there is no terminal it is a line like any other.
+    /// Draws another status; an empty one takes it away. Where there is no terminal it is a line like any other.
     pub(super) fn status(&mut self, status: String) {
         self.status = status;
         if self.terminal {
             self.write(&format!("\r\x1b[2K{}", self.status));
-        } else {
+        } else if !self.status.is_empty() {
             self.write(&format!("{}\n", self.status));
         }
     }
