@@ -112,6 +112,14 @@ fn a_request_that_was_not_understood_has_a_line_too() {
 }
 
 #[test]
+fn an_ipv4_client_of_an_ipv6_socket_is_written_as_one() {
+    for format in [AccessLogFormat::Json, AccessLogFormat::Combined] {
+        let mapped = AccessRecord { client: "[::ffff:192.0.2.7]:4711".parse().unwrap(), ..record(b"/") };
+        assert_eq!(written(format, vec![mapped]), written(format, vec![record(b"/")]));
+    }
+}
+
+#[test]
 fn what_is_queued_is_written_before_the_end() {
     let text = written(AccessLogFormat::Json, (0..5_000).map(|n| record(format!("/{n}").as_bytes())).collect());
     let lines: Vec<_> = std::str::from_utf8(&text).unwrap().lines().collect();

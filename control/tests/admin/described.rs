@@ -235,10 +235,12 @@ async fn every_path_and_name_of_the_interface_is_described() {
             assert!(operations.contains(&operation), "{method} {path} is not described");
         }
     }
-    // No operation is without words, and none is described twice.
+    let mut ids = BTreeSet::new();
     for item in described.document["paths"].as_object().unwrap().values() {
         for operation in item.as_object().unwrap().values() {
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{operation}");
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "{id} names two operations");
         }
     }
 }

@@ -158,6 +158,26 @@ async fn every_change_of_state_is_told_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_reader_that_loses_events_is_told_how_many_and_goes_on() {
+    let house = House::start().await;
+    let mut events = Events::open(&house).await;
+    let mut state = house.get("/v1/state").await.json(200);
+    let targets = (0..3000).map(|n| json!({"target_group": "app", "id": format!("t-{n}"), "address": "127.0.0.1:80"}));
+    state["target"] = targets.collect();
+    house.put("/v1/state", &state).await.json(200);
+    let missed = loop {
+        if let (name, data) = events.next().await
+            && name == "lagged"
+        {
+            break data["missed"].as_u64().unwrap();
+        }
+    };
+    assert!(missed > 0);
+    house.observe("app", "from-file", Verdict::Healthy);
+    while events.next_of_target().await["to"] != "healthy" {}
+}
+
+#[tokio::test]
 async fn event_streams_are_bounded() {
     let house = House::start().await;
     let mut open = Vec::new();

@@ -11,7 +11,7 @@ use super::tags::tagged;
 use super::views::ConfigView;
 
 /// Everything wanted, with owner and revision of each object.
-#[utoipa::path(get, path = "/v1/config", tag = "config", responses(
+#[utoipa::path(get, path = "/v1/config", operation_id = "get_config", tag = "config", responses(
     (status = 200, description = "All that is wanted", body = ConfigView, headers(("ETag" = String))),
 ))]
 pub(super) async fn get(State(api): State<Arc<Api>>) -> Response {

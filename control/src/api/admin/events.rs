@@ -62,7 +62,7 @@ pub(super) enum EventView {
         /// Its revision.
         revision: u64,
     },
-    /// `lagged`: the reader was too slow, and events were lost.
+    /// `lagged`: events were lost, because too many came at once or the reader was too slow. Read the state anew.
     Lagged {
         /// How many.
         missed: u64,
@@ -70,7 +70,7 @@ pub(super) enum EventView {
 }
 
 /// Every change of state from now on, as server-sent events. The first line is a comment, sent once the stream is on.
-#[utoipa::path(get, path = "/v1/events", tag = "events", responses(
+#[utoipa::path(get, path = "/v1/events", operation_id = "follow_events", tag = "events", responses(
     (status = 200, description = "The stream; the data of each event is an `EventView`", body = String,
         content_type = "text/event-stream"),
     (status = 503, description = "Too many streams are open"),

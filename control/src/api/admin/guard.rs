@@ -17,7 +17,7 @@ use super::{Api, Auth};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Paths that are open to whoever reaches the address. The root is the ELB Query API's, which has signatures of its own.
+/// Paths that are open to whoever reaches the address. The root is the ELB Query API's, whose requests are signed.
 const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/metrics"];
 
 /// Lets a request through, or refuses it.
@@ -116,5 +116,28 @@ pub(super) async fn survive_panics(request: Request, next: Next) -> Response {
             tracing::error!(%method, path = uri.path(), "a request to the admin API panicked");
             Problem::new(Kind::Internal, "the request met a bug in elbow; its log says more").into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use axum::{Router, middleware};
+    use http::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        async fn bug() -> StatusCode {
+            panic!("on purpose")
+        }
+        let router = Router::new().route("/", get(bug)).layer(middleware::from_fn(survive_panics));
+        let answer = router.oneshot(Request::new(Body::empty())).await.into_iter().next();
+        let answer = answer.map(|answer| (answer.status(), answer.headers()["content-type"].clone()));
+        let problem = HeaderValue::from_static(super::super::problem::MEDIA_TYPE);
+        assert_eq!(answer, Some((StatusCode::INTERNAL_SERVER_ERROR, problem)));
     }
 }

@@ -17,7 +17,7 @@ use crate::schema;
 use crate::store::Refused;
 
 /// Every listener.
-#[utoipa::path(get, path = "/v1/listeners", tag = "listeners", responses(
+#[utoipa::path(get, path = "/v1/listeners", operation_id = "list_listeners", tag = "listeners", responses(
     (status = 200, description = "Each of them, by name", body = Vec<ListenerView>, headers(("ETag" = String))),
 ))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
@@ -27,7 +27,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// One listener.
-#[utoipa::path(get, path = "/v1/listeners/{name}", tag = "listeners",
+#[utoipa::path(get, path = "/v1/listeners/{name}", operation_id = "get_listener", tag = "listeners",
     params(("name" = String, Path, description = "Its name")),
     responses(
         (status = 200, description = "The listener", body = ListenerView, headers(("ETag" = String))),
@@ -40,7 +40,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: ListenerPath) -> Resu
 }
 
 /// Creates a listener or replaces it. Its socket is bound before anything changes.
-#[utoipa::path(put, path = "/v1/listeners/{name}", tag = "listeners",
+#[utoipa::path(put, path = "/v1/listeners/{name}", operation_id = "put_listener", tag = "listeners",
     params(
         ("name" = String, Path, description = "Its name"),
         ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
@@ -76,7 +76,7 @@ pub(super) async fn put(
 }
 
 /// Removes a listener. Its open connections finish what they are at.
-#[utoipa::path(delete, path = "/v1/listeners/{name}", tag = "listeners",
+#[utoipa::path(delete, path = "/v1/listeners/{name}", operation_id = "delete_listener", tag = "listeners",
     params(
         ("name" = String, Path, description = "Its name"),
         ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),

@@ -71,7 +71,7 @@ fn complete_operation(operation: &mut Operation) {
 }
 
 /// This description.
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "config", responses(
+#[utoipa::path(get, path = "/v1/openapi.json", operation_id = "get_openapi", tag = "config", responses(
     (status = 200, description = "OpenAPI 3.1", body = Object),
 ))]
 pub(super) async fn document(State(api): State<Arc<Api>>) -> Response {

@@ -1,4 +1,5 @@
-//! `/healthz`, `/readyz` and `/metrics`: for whoever watches elbow. They are open, and tell nothing of traffic's content.
+//! `/healthz`, `/readyz` and `/metrics`: for whoever watches elbow. They are open, and tell nothing of what is in
+//! the traffic.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) struct Status {
 }
 
 /// Whether elbow is alive.
-#[utoipa::path(get, path = "/healthz", tag = "probes", security(()), responses(
+#[utoipa::path(get, path = "/healthz", operation_id = "get_healthz", tag = "probes", security(()), responses(
     (status = 200, description = "It is", body = Status),
 ))]
 pub(super) async fn healthz() -> Json<Status> {
@@ -29,7 +30,7 @@ pub(super) async fn healthz() -> Json<Status> {
 }
 
 /// Whether elbow is ready to take traffic.
-#[utoipa::path(get, path = "/readyz", tag = "probes", security(()), responses(
+#[utoipa::path(get, path = "/readyz", operation_id = "get_readyz", tag = "probes", security(()), responses(
     (status = 200, description = "It is", body = Status),
     (status = 503, description = "It is starting, or about to stop"),
 ))]
@@ -42,7 +43,7 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Status>, 
 }
 
 /// All metrics, as Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "probes", security(()), responses(
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "probes", security(()), responses(
     (status = 200, description = "The exposition", body = String, content_type = "text/plain; version=0.0.4"),
 ))]
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Problem> {

@@ -25,7 +25,7 @@ pub(super) struct ReloadView {
 }
 
 /// Reads the configuration file again; all of it takes effect, or nothing does.
-#[utoipa::path(post, path = "/v1/reload", tag = "config", responses(
+#[utoipa::path(post, path = "/v1/reload", operation_id = "reload", tag = "config", responses(
     (status = 200, description = "What it wants holds now", body = ReloadView),
     (status = 409, description = "There is no file, or what it wants does not fit what is there; nothing was changed"),
     (status = 422, description = "The file is wrong: where, and how; nothing was changed"),

@@ -21,7 +21,7 @@ pub(super) struct ImportView {
 }
 
 /// All that the API owns, adjustments of file-owned targets among it.
-#[utoipa::path(get, path = "/v1/state", tag = "config", responses(
+#[utoipa::path(get, path = "/v1/state", operation_id = "export_state", tag = "config", responses(
     (status = 200, description = "To be given back to PUT", body = Object, headers(("ETag" = String))),
 ))]
 pub(super) async fn export(State(api): State<Arc<Api>>) -> Response {
@@ -30,14 +30,14 @@ pub(super) async fn export(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// Replaces all that the API owns by an exported document: all of it or nothing.
-#[utoipa::path(put, path = "/v1/state", tag = "config",
+#[utoipa::path(put, path = "/v1/state", operation_id = "import_state", tag = "config",
     params(("If-Match" = Option<String>, Header, description = "Only if this is the present ETag of the state")),
     request_body = Object,
     responses(
         (status = 200, description = "It holds now", body = ImportView),
         (status = 400, description = "The body is not JSON"),
         (status = 408, description = "The body took too long"),
-        (status = 409, description = "It does not fit what others own, or an address cannot be had; nothing was changed"),
+        (status = 409, description = "It does not fit what others own, or an address cannot be had"),
         (status = 412, description = "The precondition does not hold"),
         (status = 413, description = "The body is too large"),
         (status = 415, description = "The body is not JSON"),

@@ -16,7 +16,7 @@ use super::views::{TargetGroupView, writable};
 use crate::schema;
 
 /// Every target group.
-#[utoipa::path(get, path = "/v1/target-groups", tag = "target groups", responses(
+#[utoipa::path(get, path = "/v1/target-groups", operation_id = "list_target_groups", tag = "target groups", responses(
     (status = 200, description = "Each of them, by name", body = Vec<TargetGroupView>, headers(("ETag" = String))),
 ))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
@@ -27,7 +27,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// One target group.
-#[utoipa::path(get, path = "/v1/target-groups/{name}", tag = "target groups",
+#[utoipa::path(get, path = "/v1/target-groups/{name}", operation_id = "get_target_group", tag = "target groups",
     params(("name" = String, Path, description = "Its name")),
     responses(
         (status = 200, description = "The group", body = TargetGroupView, headers(("ETag" = String))),
@@ -40,7 +40,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: GroupPath) -> Result<
 }
 
 /// Creates a target group or replaces it. Its targets are never touched.
-#[utoipa::path(put, path = "/v1/target-groups/{name}", tag = "target groups",
+#[utoipa::path(put, path = "/v1/target-groups/{name}", operation_id = "put_target_group", tag = "target groups",
     params(
         ("name" = String, Path, description = "Its name"),
         ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
@@ -75,7 +75,7 @@ pub(super) async fn put(
 }
 
 /// Removes a target group that no listener forwards to, with the targets the API registered in it.
-#[utoipa::path(delete, path = "/v1/target-groups/{name}", tag = "target groups",
+#[utoipa::path(delete, path = "/v1/target-groups/{name}", operation_id = "delete_target_group", tag = "target groups",
     params(
         ("name" = String, Path, description = "Its name"),
         ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),

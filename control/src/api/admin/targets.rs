@@ -19,7 +19,7 @@ use crate::schema;
 use crate::store::{Applied, Precondition, Refused};
 
 /// Every target of a group, those that are leaving among them.
-#[utoipa::path(get, path = "/v1/target-groups/{name}/targets", tag = "targets",
+#[utoipa::path(get, path = "/v1/target-groups/{name}/targets", operation_id = "list_targets", tag = "targets",
     params(("name" = String, Path, description = "The group's name")),
     responses(
         (status = 200, description = "Each of them, by id", body = Vec<TargetView>, headers(("ETag" = String))),
@@ -35,7 +35,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, path: GroupPath) -> Result
 }
 
 /// One target.
-#[utoipa::path(get, path = "/v1/target-groups/{name}/targets/{id}", tag = "targets",
+#[utoipa::path(get, path = "/v1/target-groups/{name}/targets/{id}", operation_id = "get_target", tag = "targets",
     params(("name" = String, Path, description = "The group's name"), ("id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "The target", body = TargetView, headers(("ETag" = String))),
@@ -50,7 +50,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: TargetPath) -> Result
 /// Registers a target or updates it. It takes traffic after its first passed check.
 ///
 /// Of a target the file declares, only the weight can be changed here; that stands until the file's entry changes.
-#[utoipa::path(put, path = "/v1/target-groups/{name}/targets/{id}", tag = "targets",
+#[utoipa::path(put, path = "/v1/target-groups/{name}/targets/{id}", operation_id = "put_target", tag = "targets",
     params(
         ("name" = String, Path, description = "The group's name"),
         ("id" = String, Path, description = "Its id"),
@@ -94,7 +94,7 @@ pub(super) async fn put(
 
 /// Deregisters a target: no new work from now on; it leaves when nothing is in flight, or after the group's
 /// `deregistration_delay`. Registering it again before that cancels it.
-#[utoipa::path(delete, path = "/v1/target-groups/{name}/targets/{id}", tag = "targets",
+#[utoipa::path(delete, path = "/v1/target-groups/{name}/targets/{id}", operation_id = "delete_target", tag = "targets",
     params(
         ("name" = String, Path, description = "The group's name"),
         ("id" = String, Path, description = "Its id"),
@@ -133,7 +133,8 @@ pub(super) async fn delete(
 }
 
 /// Gives a target of any owner no new work but what is sticky to it. Nothing is removed.
-#[utoipa::path(post, path = "/v1/target-groups/{name}/targets/{id}/drain", tag = "targets",
+#[utoipa::path(post, path = "/v1/target-groups/{name}/targets/{id}/drain", operation_id = "drain_target",
+    tag = "targets",
     params(
         ("name" = String, Path, description = "The group's name"),
         ("id" = String, Path, description = "Its id"),
@@ -157,7 +158,8 @@ pub(super) async fn drain(
 }
 
 /// Lets a drained target take part again.
-#[utoipa::path(post, path = "/v1/target-groups/{name}/targets/{id}/undrain", tag = "targets",
+#[utoipa::path(post, path = "/v1/target-groups/{name}/targets/{id}/undrain", operation_id = "undrain_target",
+    tag = "targets",
     params(
         ("name" = String, Path, description = "The group's name"),
         ("id" = String, Path, description = "Its id"),

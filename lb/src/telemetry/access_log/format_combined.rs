@@ -14,7 +14,7 @@ const TIME: &[BorrowedFormatItem<'_>] =
 
 pub(super) fn write_line(line: &mut Vec<u8>, record: &AccessRecord) {
     // Writing to a Vec cannot fail, and the format holds no part that a date lacks.
-    let _ = write!(line, "{} - - [", record.client.ip());
+    let _ = write!(line, "{} - - [", record.client.ip().to_canonical());
     let _ = OffsetDateTime::from(record.time).format_into(line, TIME);
     line.extend_from_slice(b"] \"");
     if !record.method.is_empty() {

@@ -2,6 +2,7 @@
 //! line whatever a client sent.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -18,7 +19,7 @@ pub(super) fn write_line(line: &mut Vec<u8>, record: &AccessRecord) {
     // Writing to a Vec cannot fail, and the format holds no part that a date lacks.
     let _ = OffsetDateTime::from(record.time).format_into(line, TIME);
     line.push(b'"');
-    display(line, "client", Some(record.client));
+    display(line, "client", Some(SocketAddr::new(record.client.ip().to_canonical(), record.client.port())));
     text(line, "listener", Some(record.listener.as_str().as_bytes()));
     text(line, "method", Some(&record.method));
     text(line, "host", record.host.as_deref());
