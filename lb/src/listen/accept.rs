@@ -33,7 +33,7 @@ pub(super) async fn accept(
                 was_exhausted = false;
                 welcome(stream, peer, &socket, &door, &local, &limit);
             }
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) if is_about_that_connection(&error) => {}
             Err(error) => {
                 if !was_exhausted {
@@ -45,17 +45,24 @@ pub(super) async fn accept(
             }
         }
     }
+    // The kernel is asked itself, for events may not have told yet of all who wait in front of the closed door.
+    let Ok(listening) = listening.into_std() else { return };
+    while let Ok((stream, peer)) = listening.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            welcome(stream, peer, &socket, &door, &local, &limit);
+        }
+    }
 }
 
-/// The next connection; `None` once the door is closed and nobody waits in front of it.
+/// The next connection; `None` once the door is closed.
 async fn next(listening: &TcpListener, door: &Door) -> io::Result<Option<(TcpStream, SocketAddr)>> {
-    poll_fn(|cx| match listening.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(accepted.map(Some)),
-        Poll::Pending if door.is_closed() => Poll::Ready(Ok(None)),
-        Poll::Pending => {
-            door.wake_when_closed(cx.waker());
-            Poll::Pending
+    poll_fn(|cx| {
+        if door.is_closed() {
+            return Poll::Ready(Ok(None));
         }
+        door.wake_when_closed(cx.waker());
+        listening.poll_accept(cx).map_ok(Some)
     })
     .await
 }

@@ -76,11 +76,14 @@ impl Pace {
             if moved - self.moved_before < self.bytes_per_second_min * PACE_WINDOW.as_secs() {
                 return Err(TooSlow);
             }
-            self.moved_before = moved;
             self.waited = Duration::ZERO;
         }
         if !waits {
             return Ok(None);
+        }
+        if self.waited.is_zero() {
+            // What went before we had to wait says nothing about the pace: buffers swallow it at once.
+            self.moved_before = moved;
         }
         self.waits_since = Some(now);
         Ok(Some(now + (PACE_WINDOW - self.waited)))

@@ -18,6 +18,9 @@ use crate::http1::{Parsed, parse_response};
 use crate::stream::Stream;
 use crate::upstream::Link;
 
+/// How often a client that has ended its side is looked at for a reset, of which no event tells any more.
+const RESET_LOOK: Duration = Duration::from_millis(500);
+
 /// Interim answers (1xx) to one request.
 const INTERIM_COUNT_MAX: u32 = 32;
 
@@ -233,7 +236,8 @@ impl<'a, S: Stream> Exchange<'a, S> {
                 self.download_pace.check(waits, down.written_bytes, now).map_err(|_| Failure::AnswerUnread)?;
             due = [due, upload, download].into_iter().flatten().min();
         }
-        Ok(due)
+        let look = self.client.has_ended.then(|| now + RESET_LOOK);
+        Ok([due, look].into_iter().flatten().min())
     }
 }
 
