@@ -18,7 +18,7 @@ use control::store::StoreThread;
 use health::{Checker, Resolver};
 use lb::listen::{BoundSockets, Workers, WorkersSettings};
 use lb::model::ListenerName;
-use lb::state::{Live, Now, Observed, Observer, Publisher, Wanted, compile};
+use lb::state::{Live, Now, Observed, Observer, Publisher, Snapshot, Wanted, compile};
 use lb::telemetry::{AccessLog, AccessLogThread, Build, Telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -86,8 +86,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 
     // What is kept, held by us alone, joined with what the file declares.
     let opened = control::store::open(state_dir)?;
-    // One that is there now was left by a crash.
-    RunFile::remove(state_dir)?;
+    RunFile::remove(state_dir)?; // It can only have been left by a crash.
     let token = AdminToken::of(state_dir)?;
     AccessKey::of(state_dir)?;
     let config = Arc::new(opened.wanted_with(&loaded.declared)?);
@@ -99,13 +98,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let telemetry = Arc::new(Telemetry::new(count, access_log.clone(), Build { version: VERSION, commit: COMMIT }));
 
     // The first snapshot, and the one who publishes those that follow it.
-    let now = Now { instant: Instant::now(), wall: SystemTime::now() };
     let wanted = Wanted { config: Arc::clone(&config), sockets: sockets.clone(), workers: count };
-    let first = compile(&wanted, &Observed::default(), None, now);
+    let first = first_snapshot(&wanted);
     let first_generation = first.generation;
     let (observer, observations) = Observer::new();
     // Behind the workers sits the follower, which takes up snapshots as they do.
-    let follower_seat = count;
     let live = Arc::new(Live::new(first, count + 1));
     let publisher = Publisher::start(&live, wanted, observations);
 
@@ -119,26 +116,18 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 
     // The admin API, and what tells others where everything is.
     let readiness = Readiness::default();
-    let auth = if resolved.asks_for_token { Auth::Token(token) } else { Auth::Off };
     let context = AdminContext {
         store,
         live: Arc::clone(&live),
         reloader: Arc::clone(&reloader),
         readiness: readiness.clone(),
         telemetry,
-        auth,
+        auth: if resolved.asks_for_token { Auth::Token(token) } else { Auth::Off },
     };
     let admin = admin_listener.map(|listener| Admin::start(listener, context)).transpose()?;
-    live.take_up(follower_seat, first_generation);
+    let admin_address = admin.as_ref().map(|admin| admin.address);
+    let mut follower = Follower::new(Arc::clone(&live), count, access_log.clone(), state_dir, admin_address);
     live.taken_up(first_generation).await;
-    let mut follower = Follower {
-        live: Arc::clone(&live),
-        seat: follower_seat,
-        access_log: access_log.clone(),
-        state_dir: state_dir.to_owned(),
-        admin: admin.as_ref().map(|admin| admin.address),
-        told: None,
-    };
     follower.tell(&live.load()).with_context(|| format!("writing run.json in {}", state_dir.display()))?;
     let follower = Owned(tokio::spawn(follower.follow()));
     readiness.ready();
@@ -158,6 +147,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         admin,
         follower,
     })
+}
+
+fn first_snapshot(wanted: &Wanted) -> Snapshot {
+    let now = Now { instant: Instant::now(), wall: SystemTime::now() };
+    compile(wanted, &Observed::default(), None, now)
 }
 
 async fn bind_admin(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {

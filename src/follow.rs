@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lb::model::ListenerName;
@@ -14,20 +14,32 @@ use lb::telemetry::AccessLog;
 
 use crate::run_file::RunFile;
 
-/// Follows until it is dropped.
+/// Tells others what snapshots hold.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    pub(crate) live: Arc<Live>,
+    live: Arc<Live>,
     /// Its place among those who take up snapshots.
-    pub(crate) seat: usize,
-    pub(crate) access_log: AccessLog,
-    pub(crate) state_dir: PathBuf,
-    pub(crate) admin: Option<SocketAddr>,
+    seat: usize,
+    access_log: AccessLog,
+    state_dir: PathBuf,
+    admin: Option<SocketAddr>,
     /// What `run.json` says; none: nothing yet.
-    pub(crate) told: Option<RunFile>,
+    told: Option<RunFile>,
 }
 
 impl Follower {
+    /// A follower that holds nobody up before it has begun.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        seat: usize,
+        access_log: AccessLog,
+        state_dir: &Path,
+        admin: Option<SocketAddr>,
+    ) -> Self {
+        live.take_up(seat, live.load().generation);
+        Self { live, seat, access_log, state_dir: state_dir.to_owned(), admin, told: None }
+    }
+
     /// Follows every snapshot from now on.
     pub(crate) async fn follow(mut self) {
         let mut generations = self.live.subscribe();
