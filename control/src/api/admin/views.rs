@@ -8,7 +8,8 @@ use lb::model::{Config, Group, Held, HeldTarget, Listener, ObjectRef, TargetGrou
 use lb::state::{Member, TargetState};
 use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 use utoipa::ToSchema;
 
 use crate::schema;
@@ -242,8 +243,8 @@ pub(super) fn writable(mut body: Value, read_only: &[&str]) -> Value {
 
 /// A time as users see it.
 pub(super) fn rfc3339(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let time = time.replace_millisecond(time.millisecond()).unwrap_or(time);
-    // It fails for years beyond 9999 only.
-    time.format(&Rfc3339).unwrap_or_default()
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    // It fails for a format with parts that a time lacks only.
+    OffsetDateTime::from(time).format(FORMAT).unwrap_or_default()
 }
