@@ -206,7 +206,7 @@ impl Running {
         }
     }
 
-    /// Stops gracefully: `/readyz` fails for a while, what is in flight may finish, the admin API answers until the
+    /// Stops gracefully: for a while `/readyz` fails and kept connections are told to go, then what is in flight may finish, the admin API answers until the
     /// end.
     ///
     /// # Errors
@@ -215,6 +215,7 @@ impl Running {
         let asked = self.live.load().config.global.shutdown.clone();
         tracing::info!(delay = ?asked.delay, timeout = ?asked.timeout, "stopping: {why}");
         self.readiness.draining(why);
+        self.workers.drain();
         tokio::time::sleep(asked.delay).await;
         self.workers.shutdown(asked.timeout).await;
         drop((self.checker, self.resolver, self.publisher));

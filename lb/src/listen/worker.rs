@@ -16,11 +16,15 @@ use super::workers::WorkersSettings;
 use crate::proxy::{Door, Front, Local};
 use crate::state::Snapshot;
 
-/// How a graceful stop goes.
+/// What workers are asked to do.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stop {
-    /// What is in flight then is cut.
-    pub(super) deadline: Instant,
+pub(super) enum Asked {
+    /// To serve.
+    Serve,
+    /// To serve on, but to keep no connection beyond its next answer.
+    Drain,
+    /// To stop; what is in flight at this time is cut.
+    Stop(Instant),
 }
 
 /// How long what is cut may take to notice, before the event loop goes away under it.
@@ -34,7 +38,7 @@ pub(super) struct Worker {
     number: usize,
     settings: WorkersSettings,
     limit: Arc<ConnectionLimit>,
-    stop: watch::Receiver<Option<Stop>>,
+    asked: watch::Receiver<Asked>,
 }
 
 /// A worker at work: the doors it holds open, and what its connections share.
@@ -56,9 +60,9 @@ impl Worker {
         number: usize,
         settings: WorkersSettings,
         limit: Arc<ConnectionLimit>,
-        stop: watch::Receiver<Option<Stop>>,
+        asked: watch::Receiver<Asked>,
     ) -> Self {
-        Self { number, settings, limit, stop }
+        Self { number, settings, limit, asked }
     }
 
     /// Runs until it is stopped, or until whoever started it is gone. Says first whether it could begin.
@@ -78,7 +82,7 @@ impl Worker {
 
     async fn serve(self) {
         let local = Local::new(self.number, self.settings.count, &self.settings.telemetry);
-        let mut stop = self.stop.clone();
+        let mut asked = self.asked.clone();
         let mut generations = self.settings.live.subscribe();
         let mut serving = Serving { worker: self, local: Rc::new(local), doors: Vec::new(), snapshot: None };
         let mut janitor = tokio::time::interval(JANITOR_INTERVAL);
@@ -88,11 +92,14 @@ impl Worker {
             serving.take_up();
             tokio::select! {
                 changed = generations.changed() => if changed.is_err() { return },
-                changed = stop.changed() => {
-                    let asked = *stop.borrow();
-                    match asked {
-                        Some(stop) if changed.is_ok() => return serving.leave(stop, generations).await,
-                        _ => return,
+                changed = asked.changed() => {
+                    let now = *asked.borrow_and_update();
+                    match now {
+                        // Whoever started it is gone.
+                        _ if changed.is_err() => return,
+                        Asked::Serve => {}
+                        Asked::Drain => serving.local.drain(),
+                        Asked::Stop(deadline) => return serving.leave(deadline, generations).await,
                     }
                 }
                 () = serving.tidy_up(&mut janitor) => {}
@@ -170,13 +177,13 @@ impl Serving {
     }
 
     /// Closes all doors and waits for what is in flight, at most until the deadline; then cuts it.
-    async fn leave(mut self, stop: Stop, mut generations: watch::Receiver<u64>) {
+    async fn leave(mut self, deadline: Instant, mut generations: watch::Receiver<u64>) {
         self.local.stop();
         for open in self.doors.drain(..) {
             open.door.close();
         }
         self.local.wake_those_at_closed_doors();
-        let deadline = sleep_until(stop.deadline.into());
+        let deadline = sleep_until(deadline.into());
         tokio::pin!(deadline);
         loop {
             tokio::select! {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::limits::ConnectionLimit;
-use super::worker::{Stop, Worker};
+use super::worker::{Asked, Worker};
 use crate::state::Live;
 use crate::telemetry::Telemetry;
 
@@ -26,7 +26,7 @@ pub struct WorkersSettings {
 /// The running workers. Dropping it ends them at once and cuts what is in flight.
 #[derive(Debug)]
 pub struct Workers {
-    stop: watch::Sender<Option<Stop>>,
+    asked: watch::Sender<Asked>,
     ended: watch::Receiver<usize>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -37,15 +37,15 @@ impl Workers {
     /// # Errors
     /// When a thread or its event loop cannot be made; those that were are ended again.
     pub fn start(settings: &WorkersSettings) -> io::Result<Self> {
-        let (stop, stopping) = watch::channel(None);
+        let (asked, asked_of_worker) = watch::channel(Asked::Serve);
         let (ended_sender, ended) = watch::channel(0);
         let limit = Arc::new(ConnectionLimit::new());
-        let mut workers = Self { stop, ended, threads: Vec::with_capacity(settings.count) };
+        let mut workers = Self { asked, ended, threads: Vec::with_capacity(settings.count) };
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         for number in 0..settings.count {
             // Pinning is a help, never a condition.
             let core = (settings.count == cores.len()).then(|| cores[number]);
-            let worker = Worker::new(number, settings.clone(), Arc::clone(&limit), stopping.clone());
+            let worker = Worker::new(number, settings.clone(), Arc::clone(&limit), asked_of_worker.clone());
             let end = CountsEnd(ended_sender.clone());
             let (started, outcome) = std::sync::mpsc::sync_channel(1);
             let thread = std::thread::Builder::new().name(format!("elbow-worker-{number}")).spawn(move || {
@@ -67,10 +67,15 @@ impl Workers {
         let _ = self.ended.clone().wait_for(|ended| *ended > 0).await;
     }
 
+    /// Prepares for a stop: serves on as before, but tells every kept connection to go with its next answer.
+    pub fn drain(&self) {
+        self.asked.send_replace(Asked::Drain);
+    }
+
     /// Stops: accepts what is queued and no more, closes idle connections, tells the others to go after the answer
     /// in flight, and cuts what is left after `timeout`. Returns when all workers have ended.
     pub async fn shutdown(self, timeout: Duration) {
-        self.stop.send_replace(Some(Stop { deadline: Instant::now() + timeout }));
+        self.asked.send_replace(Asked::Stop(Instant::now() + timeout));
         let count = self.threads.len();
         let _ = self.ended.clone().wait_for(|ended| *ended >= count).await;
     }

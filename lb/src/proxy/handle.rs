@@ -90,7 +90,10 @@ async fn say_continue<S: Stream>(client: &mut Client<S>, desk: &mut Desk) -> Res
 /// Whether the connection may carry another request after this one, as far as we are concerned.
 fn may_keep<S: Stream>(client: &Client<S>, front: &Front) -> bool {
     let requests_max = front.frontend.listener.requests_per_connection_max;
-    !client.is_leaving() && !client.has_ended && (requests_max == 0 || client.requests < requests_max)
+    !client.is_leaving()
+        && !client.local.is_draining()
+        && !client.has_ended
+        && (requests_max == 0 || client.requests < requests_max)
 }
 
 /// Delivers the answer that is staged, and sees what becomes of both connections.

@@ -27,6 +27,7 @@ pub(crate) struct Local {
     /// Requests that wait for a target to become eligible.
     waiting: RefCell<Vec<Waker>>,
     accepting: Cell<usize>,
+    draining: Cell<bool>,
     stopping: Cell<bool>,
     awaits_all_gone: RefCell<Option<Waker>>,
     random: Cell<u64>,
@@ -44,6 +45,7 @@ impl Local {
             tether_next: Cell::new(0),
             waiting: RefCell::default(),
             accepting: Cell::new(0),
+            draining: Cell::new(false),
             stopping: Cell::new(false),
             awaits_all_gone: RefCell::default(),
             random: Cell::new(rand::random::<u64>() | 1),
@@ -68,6 +70,16 @@ impl Local {
         bits ^= bits >> 27;
         self.random.set(bits);
         bits.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Whether the worker is about to stop: it serves as ever, but keeps no connection beyond its next answer.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Tells every connection to end after its next answer.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
     }
 
     /// Whether the worker is asked to stop: connections end after the answer in flight.
