@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Environment;
 use super::expand::expand;
-use crate::schema::{Problem, Wrong};
+use crate::schema::{Problem, Wrong, segment};
 
 /// A parsed file.
 pub(super) struct Tree<'t> {
@@ -96,7 +96,7 @@ fn plain(value: &DeValue<'_>, pointer: &str, environment: Environment<'_>, probl
             let mut object = Map::new();
             for (key, value) in table {
                 let key = key.get_ref();
-                let place = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                let place = format!("{pointer}{}", segment(key));
                 object.insert(key.to_string(), plain(value.get_ref(), &place, environment, problems));
             }
             Value::Object(object)

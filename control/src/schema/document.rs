@@ -96,7 +96,8 @@ fn object_in(document: &Value, object: &ObjectRef) -> Option<String> {
             let (place, group) = group_in(document, group)?;
             let targets = group.get("target")?.as_array()?;
             let index = targets.iter().rposition(|target| id_of(target).as_deref() == Some(id.as_str()))?;
-            Some(format!("{place}/target/{index}"))
+            let key = if targets[index].get("id").is_some() { "id" } else { "address" };
+            Some(format!("{place}/target/{index}/{key}"))
         }
     }
 }

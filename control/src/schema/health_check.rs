@@ -166,7 +166,7 @@ fn headers(value: &Value) -> Result<Vec<Header>, Wrong> {
     if table.len() > HEADERS_MAX {
         return Err(Wrong::new(format!("{} headers are too many: at most {HEADERS_MAX}", table.len())));
     }
-    table.iter().map(|(name, value)| header(name, value)).collect()
+    table.iter().map(|(name, value)| header(name, value).map_err(|wrong| wrong.within(name))).collect()
 }
 
 fn header(name: &str, value: &Value) -> Result<Header, Wrong> {

@@ -35,7 +35,7 @@ pub use target_group::TargetGroup;
 
 pub(crate) use document::{pointer_to, pointer_to_listener};
 pub(crate) use owned::{read_adjusted, write_adjusted};
-pub(crate) use problem::Wrong;
+pub(crate) use problem::{Wrong, segment};
 
 use reader::Reader;
 

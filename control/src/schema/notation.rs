@@ -215,6 +215,9 @@ pub(super) fn networks(max: usize) -> impl FnOnce(&Value) -> Result<Vec<Network>
         if items.len() > max {
             return Err(Wrong::new(format!("{} networks are too many: at most {max}", items.len())));
         }
-        items.iter().map(|item| parsed(Network::parse)(item)).collect()
+        let network = |(index, item): (usize, &Value)| {
+            parsed(Network::parse)(item).map_err(|wrong| wrong.within(&index.to_string()))
+        };
+        items.iter().enumerate().map(network).collect()
     }
 }

@@ -28,12 +28,15 @@ pub struct Problems(Vec<Problem>);
 pub(crate) struct Wrong {
     detail: String,
     hint: Option<String>,
+    /// Where in the value, as the end of a pointer.
+    within: String,
 }
 
 impl Problem {
     /// A problem with the value at `pointer`.
     pub(crate) fn at_value(pointer: &str, wrong: Wrong) -> Self {
-        Self { pointer: pointer.to_owned(), detail: wrong.detail, hint: wrong.hint, about_key: false }
+        let pointer = format!("{pointer}{}", wrong.within);
+        Self { pointer, detail: wrong.detail, hint: wrong.hint, about_key: false }
     }
 
     /// A problem with the key at `pointer`.
@@ -70,7 +73,7 @@ impl IntoIterator for Problems {
 
 impl Wrong {
     pub(crate) fn new(detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), hint: None }
+        Self { detail: detail.into(), hint: None, within: String::new() }
     }
 
     /// A value of another kind than `expected`.
@@ -86,10 +89,21 @@ impl Wrong {
         Self::new(format!("expected {expected}, found {found}"))
     }
 
+    /// That it is a part of the value that is wrong.
+    pub(crate) fn within(mut self, key: &str) -> Self {
+        self.within = format!("{}{}", segment(key), self.within);
+        self
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
+}
+
+/// A key as the next part of a pointer.
+pub(crate) fn segment(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 impl fmt::Display for Problems {

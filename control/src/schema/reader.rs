@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::problem::{Problem, Problems, Wrong};
+use super::problem::{Problem, Problems, Wrong, segment};
 
 /// Unknown keys name at most this many known ones as a hint.
 const KNOWN_KEYS_NAMED_MAX: usize = 12;
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
     }
 
     fn pointer_to(&self, key: &str) -> String {
-        format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"))
+        format!("{}{}", self.pointer, segment(key))
     }
 
     fn refuse_unknown(mut self) {

@@ -72,7 +72,12 @@ impl Opened {
             Change::Adjust(group.clone(), on.clone(), *adjustment)
         };
         changes.extend(adjusted.iter().map(adjust));
-        let mut config = Config { revision: self.revision, ..Config::default() }.apply_all(&changes)?;
+        let joined = Config { revision: self.revision, ..Config::default() }.apply_all(&changes);
+        // Whichever came second here: what is kept was there first, and the file can be changed now.
+        let mut config = joined.map_err(|rejected| match rejected {
+            Rejected::OwnedBy { object, .. } => Rejected::OwnedBy { object, owner: Origin::Api },
+            other => other,
+        })?;
         self.give_back_revisions(&mut config);
         Ok(config)
     }

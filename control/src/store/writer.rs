@@ -1,9 +1,10 @@
 //! The thread that makes changes durable. It owns the backing, the newest configuration and its sockets.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lb::listen::BoundSockets;
-use lb::model::{Adjustment, Change, Config, Declared, GroupName, HeldTarget, Origin};
+use lb::model::{Adjustment, Change, Config, Declared, Origin};
 use lb::state::Wanted;
 use tokio::sync::{mpsc, oneshot};
 
@@ -94,6 +95,8 @@ impl Writer {
             let commit = rows::commit(&self.wanted.config, &config, history);
             if let Err(error) = self.backing.commit(&commit) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a change could not be kept");
+                // Closed before anyone is told: whoever is refused may ask again at once.
+                drop(sockets);
                 let error = Arc::new(error);
                 for (_, answer) in waiting {
                     drop(answer.send(Err(Refused::NotKept(Arc::clone(&error)))));
@@ -138,15 +141,18 @@ impl Writer {
 
 /// The changes after which the API owns exactly `owned`, and nothing is adjusted but what it says.
 fn replace(config: &Config, owned: Owned) -> Vec<Change> {
+    let adjusted = owned.adjusted.iter();
+    let adjusted: HashMap<_, _> = adjusted.map(|(group, adjusted)| ((group, &adjusted.on.id), &adjusted.on)).collect();
     let targets = config.groups.iter().flat_map(|(name, group)| group.targets.values().map(move |held| (name, held)));
-    let adjusted = targets.filter(|(_, held)| held.adjusted != Adjustment::default());
-    let reset = |(group, held): (&GroupName, &Arc<HeldTarget>)| {
-        Change::Adjust(group.clone(), held.declared.clone(), Adjustment::default())
-    };
-    let mut changes: Vec<_> = adjusted.map(reset).collect();
+    let reset = targets.filter(|(group, held)| {
+        let stays = adjusted.get(&(*group, &held.declared.id)).is_some_and(|on| **on == held.declared);
+        held.adjusted != Adjustment::default() && !stays
+    });
+    let reset = reset.map(|(group, held)| Change::Adjust(group.clone(), held.declared.clone(), Adjustment::default()));
+    let mut changes: Vec<_> = reset.collect();
     let Owned { listeners, groups, targets, adjusted } = owned;
     changes.push(Change::Declare(Origin::Api, Declared { global: None, listeners, target_groups: groups, targets }));
-    changes
-        .extend(adjusted.into_iter().map(|(group, Adjusted { on, adjustment })| Change::Adjust(group, on, adjustment)));
+    let adjust = |(group, Adjusted { on, adjustment })| Change::Adjust(group, on, adjustment);
+    changes.extend(adjusted.into_iter().map(adjust));
     changes
 }

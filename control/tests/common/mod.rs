@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use control::store::{self, Applied, Opened, Precondition, Refused, Store, StoreThread};
 use lb::listen::BoundSockets;
@@ -19,7 +19,6 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) thread: StoreThread,
     pub(crate) live: Arc<Live>,
-    pub(crate) sockets: BoundSockets,
     _observer: Observer,
 }
 
@@ -31,20 +30,29 @@ impl House {
 
     /// Opens a state directory with a file.
     pub(crate) fn open_with(state_dir: &Path, file: &Declared) -> Self {
-        Self::start(store::open(state_dir).expect("the state directory opens"), file)
+        Self::open_serving(state_dir, file, 0)
     }
 
-    pub(crate) fn start(opened: Opened, file: &Declared) -> Self {
+    /// Opens a state directory with a file, and sockets for workers (that take up whatever comes).
+    pub(crate) fn open_serving(state_dir: &Path, file: &Declared, workers: usize) -> Self {
+        Self::start(store::open(state_dir).expect("the state directory opens"), file, workers)
+    }
+
+    /// Starts on what was opened.
+    pub(crate) fn start(opened: Opened, file: &Declared, workers: usize) -> Self {
         let config = Arc::new(opened.wanted_with(file).expect("the file fits what is kept"));
-        let sockets = lb::listen::bind(&BoundSockets::new(), &config, 0).expect("nothing is bound for no workers");
-        let wanted = Wanted { config: Arc::clone(&config), sockets: sockets.clone(), workers: 0 };
+        let sockets = lb::listen::bind(&BoundSockets::new(), &config, workers).expect("the listeners can be bound");
+        let wanted = Wanted { config: Arc::clone(&config), sockets: sockets.clone(), workers };
         let now = Now { instant: Instant::now(), wall: SystemTime::now() };
-        let live = Arc::new(Live::new(compile(&wanted, &Observed::default(), None, now), 0));
+        let live = Arc::new(Live::new(compile(&wanted, &Observed::default(), None, now), workers));
+        for worker in 0..workers {
+            live.take_up(worker, u64::MAX);
+        }
         let (observer, observations) = Observer::new();
         let publisher = Publisher::start(&live, wanted, observations);
-        let started = opened.start(config, sockets.clone(), publisher, Arc::clone(&live), 0);
+        let started = opened.start(config, sockets, publisher, Arc::clone(&live), workers);
         let (store, thread) = started.expect("the store starts");
-        Self { store, thread, live, sockets, _observer: observer }
+        Self { store, thread, live, _observer: observer }
     }
 
     pub(crate) fn config(&self) -> Arc<Config> {
@@ -103,5 +111,14 @@ pub(crate) fn file(targets: &[Target]) -> Declared {
         target_groups: vec![group("app")],
         targets: targets.iter().map(|target| (group_name("app"), target.clone())).collect(),
         ..Declared::default()
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it never came about");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -1,0 +1,303 @@
+//! The native document: what is written is read again as the same, in JSON and TOML, and what is no document is
+//! refused without a panic.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::schema::{
+    self, AdminAuth, Document, ProcessSettings, read_document, read_listener, read_target, read_target_group,
+};
+use lb::model::{
+    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, Declared, Forward, Global, GroupName, HealthCheck,
+    HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher, Network, ProbePort, Shutdown,
+    Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn name() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9._-]{1,64}"
+}
+
+fn duration(range_ms: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
+    let whole_seconds = (*range_ms.start()).div_ceil(1000)..=range_ms.end() / 1000;
+    prop_oneof![range_ms.prop_map(Duration::from_millis), whole_seconds.prop_map(Duration::from_secs),]
+}
+
+fn bytes(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = u64> {
+    prop_oneof![
+        range.clone(),
+        range.prop_map(|bytes| bytes / 1024 * 1024).prop_filter("too small", |bytes| *bytes >= 1024)
+    ]
+}
+
+fn socket_address() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from)
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    (any::<IpAddr>(), 0..=32u8).prop_map(|(address, prefix)| Network::parse(&format!("{address}/{prefix}")).unwrap())
+}
+
+fn listener() -> impl Strategy<Value = Listener> {
+    let times = (duration(100..=3_600_000), duration(100..=86_400_000), duration(1_000..=2_592_000_000));
+    let sizes = (bytes(0..=1 << 30), bytes(256..=1 << 20), bytes(256..=1 << 20), bytes(0..=1 << 50));
+    let counts = (1..=1000usize, 0..=10_000_000usize, 0..=1_000_000_000u64);
+    let who = (name(), name(), socket_address(), vec(network(), 0..4));
+    (who, times, sizes, counts).prop_map(|((name, group, bind, trusted_proxies), times, sizes, counts)| Listener {
+        name: ListenerName::parse(&name).unwrap(),
+        bind,
+        protocol: ListenerProtocol::Http,
+        forward: Forward::to(GroupName::parse(&group).unwrap()),
+        head_timeout: times.0,
+        idle_timeout: times.1,
+        tunnel_idle_timeout: times.2,
+        body_rate_min_bytes: sizes.0,
+        request_line_bytes_max: usize::try_from(sizes.1).unwrap(),
+        headers_bytes_max: usize::try_from(sizes.2).unwrap(),
+        body_bytes_max: sizes.3,
+        header_count_max: counts.0,
+        connections_max: counts.1,
+        requests_per_connection_max: counts.2,
+        trusted_proxies,
+    })
+}
+
+fn health_check_protocol() -> impl Strategy<Value = HealthCheckProtocol> {
+    let headers = proptest::collection::btree_map("X-[A-Za-z0-9-]{1,12}", "[!-~]{0,12}", 0..3);
+    let matcher = vec((100..=599u16, 0..=20u16), 1..4).prop_map(|ranges| {
+        let range = |(low, more): (u16, u16)| format!("{low}-{}", (low + more).min(599));
+        Matcher::parse(&ranges.into_iter().map(range).collect::<Vec<_>>().join(",")).unwrap()
+    });
+    let http = ("/[a-z0-9/?=&%-]{0,20}", option::of("[a-z0-9.]{1,20}"), headers, matcher);
+    let http = http.prop_map(|(path, host, headers, matcher)| HealthCheckProtocol::Http {
+        path: path.into(),
+        host: host.map(Into::into),
+        headers: headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        matcher,
+    });
+    prop_oneof![Just(HealthCheckProtocol::Tcp), http]
+}
+
+fn health_check() -> impl Strategy<Value = HealthCheck> {
+    let port = prop_oneof![Just(ProbePort::Traffic), (1..=u16::MAX).prop_map(ProbePort::Fixed)];
+    let times = duration(100..=300_000).prop_flat_map(|interval| {
+        let longest = u64::try_from(interval.as_millis()).unwrap() - 1;
+        (Just(interval), (10..=longest).prop_map(Duration::from_millis))
+    });
+    (health_check_protocol(), port, times, 1..=10u64, 1..=10u64).prop_map(|(protocol, port, times, up, down)| {
+        HealthCheck {
+            protocol,
+            port,
+            interval: times.0,
+            timeout: times.1,
+            healthy_threshold: Threshold::new(up).unwrap(),
+            unhealthy_threshold: Threshold::new(down).unwrap(),
+        }
+    })
+}
+
+fn target_group() -> impl Strategy<Value = TargetGroup> {
+    let algorithm = prop_oneof![Just(Algorithm::RoundRobin), Just(Algorithm::LeastOutstandingRequests)];
+    let all_unhealthy = prop_oneof![Just(WhenAllUnhealthy::FailOpen), Just(WhenAllUnhealthy::FailClosed)];
+    let times = (
+        duration(0..=3_600_000),
+        duration(0..=300_000),
+        duration(10..=300_000),
+        duration(100..=86_400_000),
+        duration(0..=3_600_000),
+    );
+    let counts = (0..=100_000usize, 0..=10_000_000usize);
+    (name(), algorithm, all_unhealthy, times, counts, health_check()).prop_map(
+        |(name, algorithm, when_all_unhealthy, times, counts, health_check)| TargetGroup {
+            name: GroupName::parse(&name).unwrap(),
+            protocol: TargetProtocol::Http,
+            algorithm,
+            deregistration_delay: times.0,
+            when_all_unhealthy,
+            initial_wait: times.1,
+            connect_timeout: times.2,
+            response_timeout: times.3,
+            keepalive_timeout: times.4,
+            idle_connections_max: counts.0,
+            connections_max: counts.1,
+            health_check,
+        },
+    )
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let host = prop_oneof![
+        any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
+        any::<std::net::Ipv6Addr>().prop_map(|address| format!("[{address}]")),
+        "[a-z]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z]{2,5}){0,2}",
+    ];
+    let address = (host, 1..=u16::MAX).prop_map(|(host, port)| HostPort::parse(&format!("{host}:{port}")).unwrap());
+    ("[A-Za-z0-9._:\\[\\]-]{1,64}", address, 0..=1000u64, option::of("[a-z0-9-]{1,20}")).prop_map(
+        |(id, address, weight, zone)| Target {
+            id: TargetId::parse(&id).unwrap(),
+            address,
+            weight: Weight::new(weight).unwrap(),
+            zone: zone.map(Arc::from),
+        },
+    )
+}
+
+fn global() -> impl Strategy<Value = Global> {
+    let destination = prop_oneof![
+        Just(AccessLogDestination::Off),
+        Just(AccessLogDestination::Stdout),
+        "/[a-z/]{1,20}".prop_map(|path| AccessLogDestination::File(path.into())),
+    ];
+    let format = prop_oneof![Just(AccessLogFormat::Json), Just(AccessLogFormat::Combined)];
+    (0..=10_000_000usize, duration(0..=3_600_000), duration(0..=86_400_000), destination, format).prop_map(
+        |(connections_max, delay, timeout, destination, format)| Global {
+            connections_max,
+            shutdown: Shutdown { delay, timeout },
+            access_log: AccessLog { destination, format },
+        },
+    )
+}
+
+fn process() -> impl Strategy<Value = ProcessSettings> {
+    (option::of(socket_address()), any::<bool>(), option::of("/[a-z/]{1,20}"), 0..=1024usize).prop_map(
+        |(admin_listen, open, state_dir, workers)| {
+            let loopback = admin_listen.is_none_or(|listen| listen.ip().is_loopback());
+            let admin_auth = if open && loopback { AdminAuth::None } else { AdminAuth::Required };
+            ProcessSettings { admin_listen, admin_auth, state_dir: state_dir.map(Into::into), workers }
+        },
+    )
+}
+
+fn declared() -> impl Strategy<Value = Declared> {
+    let groups = vec((target_group(), vec(target(), 0..4)), 0..4);
+    (global(), vec(listener(), 0..4), groups).prop_map(|(global, listeners, groups)| {
+        let mut declared = Declared { global: Some(global), listeners, ..Declared::default() };
+        for (group, targets) in groups {
+            // In a document, a target stands in the group of its name.
+            if declared.target_groups.iter().any(|other| other.name == group.name) {
+                continue;
+            }
+            declared.targets.extend(targets.into_iter().map(|target| (group.name.clone(), target)));
+            declared.target_groups.push(group);
+        }
+        declared
+    })
+}
+
+/// Any JSON, with keys that mean something now and then.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        "[0-9]{1,25}[a-zA-Z]{0,3}".prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        "[a-z_/~]{0,8}",
+        prop::sample::select(vec![
+            "listener",
+            "target_group",
+            "target",
+            "name",
+            "bind",
+            "health_check",
+            "headers",
+            "interval",
+            "timeout",
+            "admin",
+            "id",
+            "address",
+            "weight",
+            "trusted_proxies",
+            "stickiness",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((key.clone(), inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_document_is_read_as_it_was_written(process in process(), declared in declared()) {
+        let document = Document::of(&process, &declared);
+        let json = serde_json::to_value(&document).unwrap();
+        prop_assert_eq!(read_document(&json).unwrap(), (process, declared));
+        let text = toml::to_string(&document).unwrap();
+        let tree: toml::Table = toml::from_str(&text).unwrap();
+        prop_assert_eq!(serde_json::to_value(tree).unwrap(), json);
+    }
+
+    #[test]
+    fn an_object_is_read_as_it_was_written(listener in listener(), group in target_group(), target in target()) {
+        let body = serde_json::to_value(schema::Listener::from(&listener)).unwrap();
+        prop_assert_eq!(read_listener(&listener.name, &body).unwrap(), listener);
+        let body = serde_json::to_value(schema::TargetGroup::from(&group)).unwrap();
+        prop_assert_eq!(read_target_group(&group.name, &body).unwrap(), group);
+        let body = serde_json::to_value(schema::Target::from(&target)).unwrap();
+        prop_assert_eq!(read_target(&target.id, &body).unwrap(), target);
+    }
+
+    #[test]
+    fn any_json_is_read_or_refused(document in any_json()) {
+        if let Err(problems) = read_document(&document) {
+            for problem in problems.iter() {
+                // A place that is there, or the place of a key that is missing.
+                let parent = problem.pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+                prop_assert!(document.pointer(parent).is_some() || problem.detail.contains("missing"), "{problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,60}(\\n\\PC{0,30}){0,4}", broken in "[\\[\\]{}=\",.a-z0-9$ \\n-]{0,60}") {
+        for text in [text, broken] {
+            if let Err(error) = control::file::parse("elbow.toml", &text, &|_| None) {
+                let lines = text.split('\n').count();
+                prop_assert!(error.problems().iter().all(|problem| (1..=lines).contains(&problem.line)));
+                error.render(control::file::Style::Drawn { colour: true });
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_address_says_may_be_repeated_but_not_contradicted() {
+    let web = ListenerName::parse("web").unwrap();
+    let body = |name: &str| json!({ "name": name, "bind": "127.0.0.1:80", "target_group": "app" });
+    assert!(read_listener(&web, &body("web")).is_ok());
+    let problems = read_listener(&web, &body("wab")).unwrap_err();
+    assert_eq!(problems.to_string(), "/name: wab is not web, as which it was addressed");
+    let id = TargetId::parse("a").unwrap();
+    assert!(read_target(&id, &json!({ "address": "10.0.0.1:80" })).is_ok());
+    assert!(read_target(&id, &json!({ "id": "b", "address": "10.0.0.1:80" })).is_err());
+}
+
+#[test]
+fn a_group_of_the_api_takes_no_targets() {
+    let app = GroupName::parse("app").unwrap();
+    let problems = read_target_group(&app, &json!({ "target": [] })).unwrap_err();
+    let [problem] = &problems.iter().collect::<Vec<_>>()[..] else { panic!("{problems}") };
+    assert_eq!(problem.pointer, "/target");
+}
+
+#[test]
+fn a_missing_key_is_told_by_its_own_pointer() {
+    let web = ListenerName::parse("web").unwrap();
+    let problems = read_listener(&web, &json!({})).unwrap_err();
+    let pointers: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/bind", "/target_group"]);
+    assert!(read_listener(&web, &json!([])).unwrap_err().to_string().contains("expected a table"));
+}
