@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use http::Method;
 use http_body_util::BodyExt;
 use lb::model::{GroupName, TargetId};
-use lb::state::Verdict;
+use lb::state::{Backend, InFlight, Verdict};
 use serde_json::{Value, json};
 
 use crate::house::{House, eventually, within};
@@ -52,17 +53,10 @@ async fn a_wait_for_a_target_that_goes_is_told_so() {
 #[tokio::test]
 async fn deregistering_waits_for_what_is_in_flight() {
     let house = House::start().await;
-    house.put(TARGET, &target()).await.json(201);
-    let (group, id) = (GroupName::parse("app").unwrap(), TargetId::parse("a").unwrap());
-    let backend = house.live.load().member(&group, &id).unwrap().backend.clone();
-    let work = backend.begin(0).unwrap();
-
-    let problem = house.delete(&format!("{TARGET}?wait=drained&timeout=50ms")).await.problem(504);
-    assert_eq!((&problem["target"]["state"], &problem["target"]["in_flight"]), (&json!("draining"), &json!(1)));
-    assert!(backend.begin(0).is_none(), "it takes new work");
-    // Asked again, it goes on leaving.
-    assert_eq!(house.delete(TARGET).await.json(202)["state"], "draining");
+    let (backend, work) = busy(&house).await;
     let waiting = tokio::spawn(house.ask(Method::DELETE, &format!("{TARGET}?wait=drained")).send());
+    eventually("a to be leaving", async || backend.begin(0).is_none()).await;
+    assert!(!waiting.is_finished());
     drop(work);
     let left = within("the wait to end", waiting).await.unwrap().json(200);
     assert_eq!(left, json!({"target_group": "app", "id": "a", "left": true}));
@@ -70,12 +64,29 @@ async fn deregistering_waits_for_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn registering_again_cancels_a_wait_for_leaving() {
+async fn a_target_that_is_leaving_goes_on_to_do_so() {
     let house = House::start().await;
+    let (_backend, _work) = busy(&house).await;
+    for _ in 0..2 {
+        let problem = house.delete(&format!("{TARGET}?wait=drained&timeout=50ms")).await.problem(504);
+        assert_eq!((&problem["target"]["state"], &problem["target"]["in_flight"]), (&json!("draining"), &json!(1)));
+    }
+    assert_eq!(house.delete(TARGET).await.json(202)["state"], "draining");
+}
+
+/// Registers the target, with something in flight at it.
+async fn busy(house: &House) -> (Arc<Backend>, InFlight) {
     house.put(TARGET, &target()).await.json(201);
     let (group, id) = (GroupName::parse("app").unwrap(), TargetId::parse("a").unwrap());
-    let backend = house.live.load().member(&group, &id).unwrap().backend.clone();
-    let _work = backend.begin(0).unwrap();
+    let backend = Arc::clone(&house.live.load().member(&group, &id).unwrap().backend);
+    let work = backend.begin(0).unwrap();
+    (backend, work)
+}
+
+#[tokio::test]
+async fn registering_again_cancels_a_wait_for_leaving() {
+    let house = House::start().await;
+    let (backend, _work) = busy(&house).await;
     let waiting = tokio::spawn(house.ask(Method::DELETE, &format!("{TARGET}?wait=drained")).send());
     eventually("a to be leaving", async || backend.begin(0).is_none()).await;
     house.put(TARGET, &target()).await.json(201);
