@@ -1,7 +1,5 @@
 //! The configuration file: what is accepted, and what is said, and where, about what is not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use control::file::{self, FileError, Loaded, Style};

@@ -1,7 +1,5 @@
 //! Secrets are made once, for their owner only, and are shown to nobody.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::os::unix::fs::PermissionsExt;
 
 use control::secrets::{ADMIN_TOKEN_FILE, AWS_CREDENTIALS_FILE, AccessKey, AdminToken, SecretError};

@@ -1,5 +1,7 @@
 //! The store over a real state directory: what was answered is there after a reopening, what was refused is not.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
