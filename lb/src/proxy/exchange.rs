@@ -84,6 +84,13 @@ impl<'a, S: Stream> Exchange<'a, S> {
         poll_fn(|cx| self.poll_relay(cx)).await
     }
 
+    /// Goes on with a request whose answer is out before it was sent to its end, for as long as its target takes it:
+    /// the client has not been told to stop.
+    pub(super) async fn finish(&mut self) -> Upload {
+        poll_fn(|cx| self.poll_finish(cx)).await;
+        self.upload
+    }
+
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.poll_upload(cx)?;
         if let Poll::Ready(outcome) = self.poll_answer_head(cx) {
@@ -101,6 +108,17 @@ impl<'a, S: Stream> Exchange<'a, S> {
         }
         let waits_for_target = self.desk.down.waits_for == WaitsFor::Source;
         self.poll_limits(cx, waits_for_target).map(Err)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.upload == Upload::Sending && self.poll_upload(cx).is_err() {
+            self.upload = Upload::Broken;
+        }
+        if self.upload != Upload::Sending {
+            return Poll::Ready(());
+        }
+        // Who does not move now ends the request, but not the answer: that is delivered.
+        self.poll_limits(cx, false).map(|_| self.upload = Upload::Broken)
     }
 
     /// Sends what there is of the request; once it is sent, looks whether the client is still there.

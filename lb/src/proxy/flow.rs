@@ -225,11 +225,6 @@ impl Flow {
         outcome.map_err(|_| FlowError::Sink)
     }
 
-    /// Whether the message has been taken and written to its end.
-    pub(super) fn is_complete(&self) -> bool {
-        self.is_source_done() && self.out.is_empty()
-    }
-
     /// From now on it is bytes until the source ends, and no message any more. What is staged is still written.
     pub(super) fn switch(&mut self) {
         self.source = Source::UntilClose;

@@ -107,8 +107,7 @@ async fn deliver<S: Stream>(
     let Reached { front, mut link, upload } = reached;
     let mut exchange = Exchange::new(client, desk, &mut link, &front, upload);
     exchange.relay().await?;
-    let upload = exchange.upload;
-    let is_uploaded = upload == Upload::Sent || (upload == Upload::Sending && desk.up.is_complete());
+    let is_uploaded = exchange.finish().await == Upload::Sent;
     client.tether.release();
     let now = Instant::now();
     account.ended_at = Some(now);

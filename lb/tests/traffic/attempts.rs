@@ -215,7 +215,7 @@ fn an_early_answer_arrives_while_the_client_still_sends() {
 fn a_small_rest_of_an_upload_nobody_waited_for_keeps_the_connection() {
     let target = Target::playing(|mut wire| {
         wire.head();
-        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         wire.rest();
     });
     let house = house_of(&[&target]);
@@ -255,7 +255,9 @@ fn requests_wait_for_the_first_verdict() {
     let target = Target::echoing("a");
     let house = House::unchecked(&want_of(&[&target]));
     let mut clients: Vec<_> = (0..4 * WORKERS).map(|_| client_of(&house)).collect();
-    clients.iter_mut().for_each(|client| drop(client.send(GET)));
+    for client in &mut clients {
+        client.send(GET);
+    }
     house.all_healthy();
     for client in &mut clients {
         assert!(client.response().0.starts_with("HTTP/1.1 200 OK"));
