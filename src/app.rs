@@ -89,7 +89,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     RunFile::remove(state_dir)?; // It can only have been left by a crash.
     let token = AdminToken::of(state_dir)?;
     AccessKey::of(state_dir)?;
-    let config = Arc::new(opened.wanted_with(&loaded.declared)?);
+    let config = opened.wanted_with(&loaded.declared).map_err(|rejected| settings.misfit(rejected))?;
+    let config = Arc::new(config);
 
     // Sockets and log, before anything is promised.
     let sockets = lb::listen::bind(&BoundSockets::new(), &config, count)?;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 use control::file::{self, Loaded};
 use control::schema::{AdminAuth, ProcessSettings};
-use lb::model::HostPort;
+use control::store::Refused;
+use lb::model::{HostPort, Rejected};
 
 use crate::app::StartError;
 
@@ -70,6 +71,16 @@ impl Settings {
                 let declared = declared.map_err(|why| StartError::Settings(anyhow!(why)))?;
                 Ok(Loaded { process: ProcessSettings::default(), declared })
             }
+        }
+    }
+
+    /// That what is declared does not go together with what is kept; with its place, where that is in the file.
+    pub fn misfit(&self, rejected: Rejected) -> StartError {
+        let refused = Refused::from(rejected);
+        let path = self.file.as_deref();
+        match path.and_then(|path| file::place(path, &|name| std::env::var(name).ok(), &refused)) {
+            Some(error) => StartError::File(error),
+            None => StartError::Failed(refused.into()),
         }
     }
 
