@@ -114,6 +114,18 @@ async fn writers_that_wait_together_share_a_commit_and_its_fate() {
     assert_eq!(house.config().groups["app"].targets.len(), 50);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_no_worker_takes_up_is_kept_but_not_answered_as_done() {
+    let house = Double::default().house(1);
+    let first = house.apply(put_group("app")).await.unwrap();
+    house.live.take_up(0, house.live.load().generation);
+    let refused = house.apply(put_group("more")).await.unwrap_err();
+    assert!(matches!(refused, Refused::NotTakenUp { revision } if revision == first.revision + 1), "{refused}");
+    house.live.take_up(0, u64::MAX);
+    house.apply(put_group("third")).await.unwrap();
+    assert_eq!(house.config().groups.len(), 3, "it came to hold all the same");
+}
+
 #[tokio::test]
 async fn a_dead_writer_is_told_to_its_owner_and_to_who_asks() {
     let double = Double::default();
