@@ -75,13 +75,24 @@ pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Loa
             if faults.is_empty() {
                 return Ok(Loaded { process, declared });
             }
-            let fault = |fault| Problem::at_value(&schema::pointer_to(&document, fault), Wrong::new(fault.to_string()));
+            let fault = |fault| Problem::at_value(&schema::pointer_to(&document, fault), told(&declared, fault));
             faults.iter().map(fault).collect()
         }
         Ok(_) => problems,
         Err(found) => both(problems, found),
     };
     Err(FileError::found(name, text, &tree, problems))
+}
+
+/// What is wrong between the objects of a file, with what may have been meant.
+fn told(declared: &Declared, fault: &Rejected) -> Wrong {
+    let wrong = Wrong::new(fault.to_string());
+    let Rejected::DanglingForward { target_group, .. } = fault else { return wrong };
+    let known: Vec<_> = declared.target_groups.iter().map(|group| group.name.as_str()).collect();
+    wrong.hint(match schema::alike(target_group.as_str(), &known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "declare it with [[target_group]]".to_owned(),
+    })
 }
 
 /// Where in a file stands what the store refused, if that is about the file: an object with another owner, an address

@@ -218,7 +218,7 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
 const CONFLICTS: &[(&str, &str)] = &[
     (
         "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:80\"\ntarget_group = \"ap\"\n[[target_group]]\nname = \"app\"\n",
-        "elbow.toml:4:16: listener web forwards to target group ap, which does not exist",
+        "elbow.toml:4:16: listener web forwards to target group ap, which does not exist\n  hint: did you mean `app`?",
     ),
     (
         "[[listener]]\nname = \"b\"\nbind = \"127.0.0.1:80\"\ntarget_group = \"app\"\n\

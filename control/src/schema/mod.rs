@@ -36,6 +36,7 @@ pub use target_group::TargetGroup;
 pub(crate) use document::{pointer_to, pointer_to_listener};
 pub(crate) use owned::{read_adjusted, write_adjusted};
 pub(crate) use problem::{Wrong, segment};
+pub(crate) use reader::alike;
 
 use reader::Reader;
 

@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The known word that was probably meant.
-pub(super) fn alike<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+pub(crate) fn alike<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     let word = word.to_lowercase().replace('-', "_");
     let likeness = |known: &&str| strsim::jaro_winkler(&word, &known.to_lowercase());
     let best = known.iter().copied().max_by(|left, right| likeness(left).total_cmp(&likeness(right)))?;
