@@ -39,6 +39,8 @@ pub struct Connect {
 #[derive(Debug)]
 pub struct Client {
     base: String,
+    /// How that was found, for when nobody answers there.
+    says_who: String,
     token: Option<String>,
     http: HttpClient<HttpConnector, Full<Bytes>>,
 }
@@ -76,8 +78,8 @@ impl Client {
             Some(dir) => dir.clone(),
             None => default_state_dir()?,
         };
-        let base = match &connect.admin {
-            Some(url) => base_of(url)?,
+        let (base, says_who) = match &connect.admin {
+            Some(url) => (base_of(url)?, "as --admin or ELBOW_ADMIN says".to_owned()),
             None => {
                 let run = RunFile::read(&state_dir).with_context(|| format!("{}/run.json", state_dir.display()))?;
                 let Some(run) = run else {
@@ -88,12 +90,13 @@ impl Client {
                     );
                 };
                 let admin = run.admin.context("that elbow runs with its admin API off")?;
-                format!("http://{}", reachable(admin))
+                let says_who = format!("where process {} was when it wrote {}/run.json", run.pid, state_dir.display());
+                (format!("http://{}", reachable(admin)), says_who)
             }
         };
         let token = token(connect, &state_dir.join("admin.token"))?;
         let http = HttpClient::builder(TokioExecutor::new()).build_http();
-        Ok(Self { base, token, http })
+        Ok(Self { base, says_who, token, http })
     }
 
     /// Asks for a document.
@@ -142,7 +145,7 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request.body(Full::from(body)).context("the token or the path cannot be sent")?;
         let response = self.http.request(request).await;
-        response.with_context(|| format!("no elbow answers at {}", self.base))
+        response.with_context(|| format!("no elbow answers at {}, {}", self.base, self.says_who))
     }
 }
 

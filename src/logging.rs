@@ -19,10 +19,11 @@ pub enum LogFormat {
 /// Installs the log of this process. A second call changes nothing: the first wins.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where in the code a line was logged is left out: `target` is what users call something else.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let installed = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(colours()).with_target(false).try_init(),
+        LogFormat::Text => builder.with_ansi(colours()).try_init(),
     };
     // Two elbows in one process share one log.
     drop(installed);

@@ -89,6 +89,11 @@ fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     runtime.block_on(work)
 }
 
+/// How the reader calls this program: as it was called.
+fn own_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "elbow".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

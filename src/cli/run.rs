@@ -78,8 +78,8 @@ pub(super) fn serve(settings: Settings, output: Output, end: impl Future<Output 
         let mut signals = Signals::take_over().context("taking over signals")?;
         let mut running = start(settings, &mut signals).await?;
         screen::started(&running, output);
-        let stopped_by = attend(&mut running, &mut signals, end).await?;
-        stop(running, signals, stopped_by).await
+        let why = attend(&mut running, &mut signals, end).await?;
+        stop(running, signals, &why).await
     });
     // What still runs there has nothing left to do that anyone waits for.
     control.shutdown_background();
@@ -98,21 +98,21 @@ async fn start(settings: Settings, signals: &mut Signals) -> Result<Running, Fai
     }
 }
 
-/// Does what signals ask for until one asks to stop; answers with its name.
+/// Does what signals ask for until something asks to stop; answers with what it was.
 async fn attend(
     running: &mut Running,
     signals: &mut Signals,
     end: impl Future<Output = ()>,
-) -> Result<&'static str, Failure> {
+) -> Result<String, Failure> {
     tokio::pin!(end);
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             failed = running.failed() => return Err(failed.into()),
-            () = &mut end => return Ok("the end of the demo"),
+            () = &mut end => return Ok("the demo has ended".to_owned()),
         };
         match asked {
-            Asked::Stop(signal) => return Ok(signal),
+            Asked::Stop(signal) => return Ok(format!("{signal} was received")),
             Asked::Reload => running.reload().await,
             Asked::ReopenLogs => running.reopen_logs(),
             Asked::Upgrade => {
@@ -122,10 +122,10 @@ async fn attend(
     }
 }
 
-async fn stop(running: Running, mut signals: Signals, stopped_by: &'static str) -> Result<(), Failure> {
+async fn stop(running: Running, mut signals: Signals, why: &str) -> Result<(), Failure> {
     let state_dir = running.state_dir().to_owned();
     tokio::select! {
-        stopped = running.shutdown(stopped_by) => Ok(stopped?),
+        stopped = running.shutdown(why) => Ok(stopped?),
         () = signals.interrupted() => {
             crate::run_file::RunFile::remove(&state_dir)?;
             Err(anyhow!("INT was received again: what was in flight is cut").into())

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use super::output::Output;
+use super::own_name;
 use crate::app::Running;
 use crate::version::VERSION;
 
@@ -25,7 +26,7 @@ pub(super) fn started(running: &Running, output: Output) {
 }
 
 fn screen(running: &Running) -> String {
-    let state_dir = running.state_dir().display();
+    let (elbow, state_dir) = (own_name(), running.state_dir().display());
     let mut text = format!("\nelbow {VERSION} is ready, process {}\n\n", std::process::id());
     let listeners = running.listeners();
     for (name, address) in &listeners {
@@ -39,7 +40,7 @@ fn screen(running: &Running) -> String {
             let _ = write!(
                 text,
                 "  admin API              http://{admin}\n  its token              {state_dir}/admin.token\n\n\
-                 Try:\n  elbow status --state-dir {state_dir}\n  \
+                 Try:\n  {elbow} status --state-dir {state_dir}\n  \
                  curl -H \"Authorization: Bearer $(cat {state_dir}/admin.token)\" http://{admin}/v1/config\n"
             );
         }
@@ -47,7 +48,7 @@ fn screen(running: &Running) -> String {
             let _ = write!(
                 text,
                 "  admin API              http://{admin}, open to everyone on this machine\n\n\
-                 Try:\n  elbow status --state-dir {state_dir}\n  curl http://{admin}/v1/config\n"
+                 Try:\n  {elbow} status --state-dir {state_dir}\n  curl http://{admin}/v1/config\n"
             );
         }
         None => text.push_str("  admin API              off\n"),

@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::output::Failure;
+use super::own_name;
 use crate::client::{Client, Connect};
 use crate::signals::{Asked, Signals};
 use part::Part;
@@ -257,9 +258,4 @@ fn free_address(preferred: u16, taken: &mut Vec<TcpListener>) -> anyhow::Result<
     let address = bound.local_addr()?;
     taken.push(bound);
     Ok(address)
-}
-
-/// How the reader calls this program: as it was called.
-fn own_name() -> String {
-    std::env::args().next().unwrap_or_else(|| "elbow".to_owned())
 }
