@@ -121,6 +121,15 @@ async fn an_address_that_cannot_be_had_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn an_access_log_that_cannot_be_opened_is_refused() {
+    let setting = Setting::new();
+    let path = setting.dir.path().join("missing/access.log");
+    setting.write(&format!("[access_log]\npath = \"{}\"\n{FILE}", path.display()));
+    let refused = setting.refused().await;
+    assert!(refused.starts_with(&format!("access log {}: No such file", path.display())), "{refused}");
+}
+
+#[tokio::test]
 async fn without_a_file_there_is_nothing_to_reload() {
     let setting = Setting::new();
     let reloader = Reloader::new(None, control::schema::ProcessSettings::default(), setting.house.store.clone());

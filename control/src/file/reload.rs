@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lb::model::{Change, Difference, ObjectRef, Origin};
+use lb::telemetry::AccessLog;
 
 use super::{Environment, FileError, Loaded};
 use crate::file;
@@ -50,6 +51,9 @@ pub enum ReloadError {
         /// The keys, as in `[workers] count`.
         keys: Vec<&'static str>,
     },
+    /// The access log cannot be opened where the file wants it.
+    #[error("{0}: create its directory, or let elbow write there")]
+    AccessLog(std::io::Error),
     /// The store refused what the file wants, for a reason that lies outside of the file.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -86,6 +90,11 @@ impl Reloader {
         let keys = takes_restart(&self.started_with, &process);
         if !keys.is_empty() {
             return Err(ReloadError::TakesRestart { keys });
+        }
+        if let Some(global) = declared.global.clone() {
+            // Before anything is committed: the log is switched when the change is taken up, which is too late to refuse.
+            let checked = in_background(&path, move |_| AccessLog::check(&global.access_log)).await?;
+            checked.map_err(ReloadError::AccessLog)?;
         }
         let declare = Change::Declare(Origin::File, declared);
         let applied = match self.store.apply(vec![declare], Precondition::None).await {

@@ -162,6 +162,14 @@ impl AccessLog {
         Ok((Self { shared }, thread))
     }
 
+    /// Sees whether a log could be opened so, without using it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn check(settings: &model::AccessLog) -> io::Result<()> {
+        open(settings).map(drop)
+    }
+
     /// Whether records are wanted at all. Ask before making one.
     pub fn enabled(&self) -> bool {
         self.shared.enabled.load(Relaxed)

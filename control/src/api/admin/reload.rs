@@ -47,7 +47,9 @@ fn refused(error: ReloadError) -> Problem {
     match error {
         ReloadError::Refused(refused) => refused.into(),
         ReloadError::File(error) => Problem::new(Kind::Invalid, error.to_string()).with_errors(wrongs(&error)),
-        ReloadError::NoFile | ReloadError::TakesRestart { .. } => Problem::new(Kind::Conflict, error.to_string()),
+        ReloadError::NoFile | ReloadError::TakesRestart { .. } | ReloadError::AccessLog(_) => {
+            Problem::new(Kind::Conflict, error.to_string())
+        }
     }
 }
 
