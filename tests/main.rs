@@ -5,6 +5,11 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics, and says what it saw")]
 #![expect(unreachable_pub, reason = "the harness reads as a vocabulary; nothing outside this binary sees it")]
 
-#[allow(dead_code, unused_imports, reason = "the vocabulary is ahead of the tests that use it")]
+mod forwarding;
 mod harness;
+mod http_limits;
+mod http_semantics;
+mod http_strictness;
+mod large_bodies;
 mod tidy;
+mod websocket;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-use super::wire::{Broken, Head, Wire};
+use super::wire::{Broken, Framing, Head, Wire};
 use super::{PATIENCE, within};
 
 /// A response, read to its last byte.
@@ -55,6 +55,12 @@ impl Client {
     pub async fn connect(to: SocketAddr) -> Self {
         let stream = within(&format!("connecting to {to}"), PATIENCE, TcpStream::connect(to)).await;
         Self { wire: Wire::new(stream.unwrap_or_else(|error| panic!("connecting to {to}: {error}"))) }
+    }
+
+    /// Connects, unless nobody listens.
+    pub async fn try_connect(to: SocketAddr) -> Option<Self> {
+        let stream = within(&format!("connecting to {to}"), PATIENCE, TcpStream::connect(to)).await;
+        stream.ok().map(|stream| Self { wire: Wire::new(stream) })
     }
 
     /// Sends bytes as they are. That the peer is gone shows when its answer is read.
@@ -128,9 +134,16 @@ impl Client {
         self.wire.rest().await
     }
 
-    /// The connection below, for a test that reads piece by piece.
-    pub fn wire(&mut self) -> &mut Wire {
-        &mut self.wire
+    /// Some bytes, whatever they are; `None` at the end of the connection.
+    pub async fn read_some(&mut self) -> Option<Vec<u8>> {
+        self.wire.some().await.ok()
+    }
+
+    /// Asserts that exactly these bytes come next.
+    pub async fn assert_reads(&mut self, expected: &[u8]) {
+        let framing = Framing::Length(expected.len() as u64);
+        let (read, _) = self.wire.body(framing).await.unwrap_or_else(|broken| panic!("instead of bytes: {broken:?}"));
+        assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(expected));
     }
 }
 

@@ -1,7 +1,6 @@
 //! A real elbow: the binary as a child process, with a state directory of its own.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,127 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::client::{Client, Response};
-use super::{PATIENCE, Upstream, eventually, within};
-
-/// What elbow is started with: one HTTP listener `web` before one target group `app`, and what a test adds.
-#[derive(Debug, Clone, Default)]
-pub struct Setup {
-    top: String,
-    listener: String,
-    group: String,
-    health_check: Option<String>,
-    targets: Vec<(String, String)>,
-    more: String,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-}
-
-impl Setup {
-    /// Targets `t0`, `t1` and so on.
-    pub fn targets(upstreams: &[&Upstream]) -> Self {
-        let named = upstreams.iter().enumerate();
-        named.fold(Self::default(), |setup, (index, upstream)| setup.target(&format!("t{index}"), upstream, ""))
-    }
-
-    /// One more target, with more keys such as `weight = 3`.
-    pub fn target(self, id: &str, upstream: &Upstream, keys: &str) -> Self {
-        self.target_at(id, upstream.address(), keys)
-    }
-
-    /// One more target by its address.
-    pub fn target_at(mut self, id: &str, address: SocketAddr, keys: &str) -> Self {
-        self.targets.push((id.to_owned(), format!("address = \"{address}\"\n{keys}")));
-        self
-    }
-
-    /// More keys of the listener.
-    pub fn listener(mut self, keys: &str) -> Self {
-        let _ = writeln!(self.listener, "{keys}");
-        self
-    }
-
-    /// More keys of the target group.
-    pub fn group(mut self, keys: &str) -> Self {
-        let _ = writeln!(self.group, "{keys}");
-        self
-    }
-
-    /// The health check of the target group; without it elbow's own default holds.
-    pub fn health_check(mut self, keys: &str) -> Self {
-        self.health_check = Some(keys.to_owned());
-        self
-    }
-
-    /// A health check that comes to its verdict within fractions of a second.
-    pub fn quick_health_check(self) -> Self {
-        self.health_check("protocol = \"http\"\npath = \"/health\"\ninterval = \"100ms\"\ntimeout = \"90ms\"")
-    }
-
-    /// Whole tables, such as `[shutdown]`.
-    pub fn top(mut self, tables: &str) -> Self {
-        let _ = writeln!(self.top, "{tables}");
-        self
-    }
-
-    /// Whole tables at the end, such as another `[[listener]]`.
-    pub fn more(mut self, tables: &str) -> Self {
-        let _ = writeln!(self.more, "{tables}");
-        self
-    }
-
-    /// One more argument of `elbow run`.
-    pub fn argument(mut self, argument: &str) -> Self {
-        self.arguments.push(argument.to_owned());
-        self
-    }
-
-    /// One more environment variable.
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The configuration file.
-    pub fn toml(&self) -> String {
-        let Self { top, listener, group, more, .. } = self;
-        let mut toml = format!(
-            "{top}\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\ntarget_group = \"app\"\n{listener}\n\
-             [[target_group]]\nname = \"app\"\n{group}\n"
-        );
-        if let Some(keys) = &self.health_check {
-            let _ = writeln!(toml, "[target_group.health_check]\n{keys}");
-        }
-        for (id, keys) in &self.targets {
-            let _ = writeln!(toml, "[[target_group.target]]\nid = \"{id}\"\n{keys}");
-        }
-        toml + more
-    }
-
-    /// Starts elbow and waits until every target has had its first verdict.
-    pub async fn start(self) -> Lb {
-        let lb = self.start_cold().await;
-        eventually("a first verdict about every target", PATIENCE, async || {
-            lb.target_states("app").await.values().all(|state| state != "initial")
-        })
-        .await;
-        lb
-    }
-
-    /// Starts elbow and waits until its sockets are bound.
-    pub async fn start_cold(self) -> Lb {
-        let mut lb = Lb::prepared(self);
-        lb.run().await;
-        lb
-    }
-
-    /// Runs elbow where it is expected to refuse, and hands back how it ended.
-    pub async fn start_refused(self) -> Output {
-        let lb = Lb::prepared(self);
-        let mut command = lb.command();
-        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
-        within("the refusal to start", PATIENCE, output).await.expect("elbow can be run")
-    }
-}
+use super::{Admin, PATIENCE, Setup, eventually, within};
 
 /// A running elbow. It is killed when this value goes, and what it said is shown when the test fails.
 pub struct Lb {
@@ -145,7 +24,7 @@ pub struct Lb {
 }
 
 impl Lb {
-    fn prepared(setup: Setup) -> Self {
+    pub(super) fn prepared(setup: Setup) -> Self {
         let directory = tempfile::Builder::new().prefix("elbow-test-").tempdir().expect("a temporary directory");
         let lb = Self { setup, directory, child: None, admin: None, listeners: BTreeMap::new() };
         lb.write_config(&lb.setup.toml());
@@ -154,14 +33,13 @@ impl Lb {
 
     fn command(&self) -> Command {
         let mut command = elbow();
-        command.args(["run", "--admin", "127.0.0.1:0", "--config"]).arg(self.config_path());
+        command.args(["run", "--admin", self.setup.admin_address(), "--config"]).arg(self.config_path());
         command.arg("--state-dir").arg(self.state_dir());
-        command.args(&self.setup.arguments);
-        command.envs(self.setup.environment.iter().cloned());
+        self.setup.add_to(&mut command);
         command
     }
 
-    async fn run(&mut self) {
+    pub(super) async fn run(&mut self) {
         let log = |name| File::options().create(true).append(true).open(self.path(name)).expect("a log file");
         let mut command = self.command();
         command.stdout(log("stdout")).stderr(log("stderr")).kill_on_drop(true);
@@ -195,6 +73,20 @@ impl Lb {
     pub fn refresh(&mut self) {
         let run = read_json(&self.state_dir().join("run.json")).expect("run.json is there while elbow runs");
         self.take_up(&run);
+    }
+
+    /// Runs another one on the same state directory, which is expected to refuse, and hands back how it ended.
+    pub async fn start_refused(&self) -> Output {
+        let mut command = self.command();
+        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
+        within("the refusal to start", PATIENCE, output).await.expect("elbow can be run")
+    }
+
+    /// Stops it gracefully and waits until it is gone.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait_for_exit().await;
+        assert!(status.success(), "elbow ended with {status}:\n{}", self.logs());
     }
 
     /// Kills it as a crash would, and waits until it is gone.
@@ -347,82 +239,6 @@ impl Drop for Lb {
             let from = logs.len().saturating_sub(8 << 10);
             eprintln!("--- what elbow said (its end):\n{}\n---", String::from_utf8_lossy(&logs.as_bytes()[from..]));
         }
-    }
-}
-
-/// A client of the admin API.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// The bearer token.
-    pub token: String,
-}
-
-impl Admin {
-    /// A GET with the token.
-    pub async fn get(&self, path: &str) -> Response {
-        self.request("GET", path, &[], "").await
-    }
-
-    /// A PUT of JSON with the token.
-    pub async fn put(&self, path: &str, body: &str) -> Response {
-        self.request("PUT", path, &[], body).await
-    }
-
-    /// A POST of JSON with the token.
-    pub async fn post(&self, path: &str, body: &str) -> Response {
-        self.request("POST", path, &[], body).await
-    }
-
-    /// A DELETE with the token.
-    pub async fn delete(&self, path: &str) -> Response {
-        self.request("DELETE", path, &[], "").await
-    }
-
-    /// Any request with the token and more headers.
-    pub async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let token = format!("Bearer {}", self.token);
-        let mut all = vec![("Authorization", token.as_str())];
-        all.extend_from_slice(headers);
-        self.without_token(method, path, &all, body).await
-    }
-
-    /// Any request with just these headers.
-    pub async fn without_token(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let mut client = Client::connect(self.address).await;
-        client.send(self.head(method, path, headers, body) + body).await;
-        client.response_to(method).await
-    }
-
-    /// The targets of a group as the API shows them.
-    pub async fn targets(&self, group: &str) -> Vec<serde_json::Value> {
-        let response = self.get(&format!("/v1/target-groups/{group}/targets")).await;
-        assert_eq!(response.status, 200, "{}", response.text());
-        response.json().as_array().expect("lists are bare arrays").clone()
-    }
-
-    /// Registers a target, or changes it, and expects that to be taken.
-    pub async fn register(&self, group: &str, id: &str, address: SocketAddr) -> Response {
-        let path = format!("/v1/target-groups/{group}/targets/{id}");
-        let response = self.put(&path, &format!("{{\"address\": \"{address}\"}}")).await;
-        assert!(matches!(response.status, 200 | 201), "{} {}", response.status, response.text());
-        response
-    }
-
-    fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
-        let mut head = format!("{method} {path} HTTP/1.1\r\n");
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            let _ = write!(head, "Host: {}\r\n", self.address);
-        }
-        for (name, value) in headers {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-            head.push_str("Content-Type: application/json\r\n");
-        }
-        let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
-        head
     }
 }
 

@@ -1,18 +1,22 @@
 //! The vocabulary of the behaviour tests: a real elbow ([`Lb`]), a scriptable web server ([`Upstream`]), a client of
 //! raw bytes ([`Client`]), and [`eventually`]. Everything waits with a deadline and fails loudly.
 
+mod admin;
 mod client;
 mod lb;
 mod selftest;
+mod setup;
 mod upstream;
 mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use admin::Admin;
 pub use client::{Client, Response, exchange, get};
-pub use lb::{Admin, Lb, Setup, cli_output, elbow, sum_of_series};
-pub use upstream::{Act, Gate, Request, Upstream, answer, raw};
-pub use wire::{Broken, Framing, Head};
+pub use lb::{Lb, cli_output, elbow};
+pub use setup::Setup;
+pub use upstream::{Act, Gate, Request, Upstream, answer, own_address, raw};
+pub use wire::Broken;
 
 /// How long anything may take that should take no time. Generous: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -112,11 +112,11 @@ type Script = Arc<dyn Fn(&Request) -> Vec<Act> + Send + Sync>;
 
 struct Shared {
     script: Script,
-    health: u16,
+    health: Arc<dyn Fn(usize) -> u16 + Send + Sync>,
     seen: Vec<Request>,
     connections: usize,
     accepted: usize,
-    probes: usize,
+    probes: Vec<Head>,
     gone: usize,
     failures: VecDeque<String>,
 }
@@ -131,20 +131,18 @@ pub struct Upstream {
 impl Upstream {
     /// One that answers every request as `script` says.
     pub async fn start(script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        let [a, b, c] = rand::random::<[u8; 3]>();
-        let own = IpAddr::from(Ipv4Addr::new(127, a.clamp(1, 250), b, c.clamp(1, 250)));
         let shared = Shared {
             script: Arc::new(script),
-            health: 200,
+            health: Arc::new(|_| 200),
             seen: Vec::new(),
             connections: 0,
             accepted: 0,
-            probes: 0,
+            probes: Vec::new(),
             gone: 0,
             failures: VecDeque::new(),
         };
         let mut upstream =
-            Self { address: SocketAddr::new(own, 0), shared: Arc::new(Mutex::new(shared)), serving: None };
+            Self { address: SocketAddr::new(own_address(), 0), shared: Arc::new(Mutex::new(shared)), serving: None };
         upstream.start_again();
         upstream
     }
@@ -161,7 +159,14 @@ impl Upstream {
 
     /// Answers `GET /health` with this status from now on. 0: does not answer it.
     pub fn set_health(&self, status: u16) {
-        self.shared().health = status;
+        self.set_health_by_number(move |_| status);
+    }
+
+    /// Answers the first `GET /health` from now on with `status(0)`, the second with `status(1)`, and so on.
+    pub fn set_health_by_number(&self, status: impl Fn(usize) -> u16 + Send + Sync + 'static) {
+        let mut shared = self.shared();
+        shared.health = Arc::new(status);
+        shared.probes.clear();
     }
 
     /// Closes every connection and the listening socket: from now on connecting is refused.
@@ -218,9 +223,9 @@ impl Upstream {
         self.shared().accepted
     }
 
-    /// How many health checks on `/health` arrived.
-    pub fn probes(&self) -> usize {
-        self.shared().probes
+    /// The health checks on `/health` that arrived since their answer was last set.
+    pub fn probes(&self) -> Vec<Head> {
+        self.shared().probes.clone()
     }
 
     /// How many times the peer went during [`Act::Hold`] or [`Act::Echo`].
@@ -240,6 +245,12 @@ impl Drop for Upstream {
             panic!("a scripted upstream failed: {failure}");
         }
     }
+}
+
+/// A loopback address that nothing else on the machine is likely to use.
+pub fn own_address() -> IpAddr {
+    let [a, b, c] = rand::random::<[u8; 3]>();
+    Ipv4Addr::new(127, a.clamp(1, 250), b, c.clamp(1, 250)).into()
 }
 
 /// The lock is never held across an await, and a panic inside it is a failed test anyway.
@@ -284,7 +295,7 @@ async fn serve(mut wire: Wire, shared: &Mutex<Shared>) {
             Err(_) => return,
         };
         if head.first_line.starts_with("GET /health ") {
-            if probed(&mut wire, shared).await.is_err() {
+            if probed(&mut wire, head, shared).await.is_err() {
                 return;
             }
             continue;
@@ -310,11 +321,11 @@ async fn serve(mut wire: Wire, shared: &Mutex<Shared>) {
     }
 }
 
-async fn probed(wire: &mut Wire, shared: &Mutex<Shared>) -> std::io::Result<()> {
+async fn probed(wire: &mut Wire, head: Head, shared: &Mutex<Shared>) -> std::io::Result<()> {
     let status = {
         let mut shared = lock(shared);
-        shared.probes += 1;
-        shared.health
+        shared.probes.push(head);
+        (shared.health)(shared.probes.len() - 1)
     };
     if status == 0 {
         std::future::pending::<()>().await;

@@ -141,11 +141,6 @@ impl Wire {
         (self.stream, self.buffered)
     }
 
-    /// The connection itself.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// The next head. [`Broken::Closed`] when the peer closed before its first byte.
     pub async fn head(&mut self) -> Result<Head, Broken> {
         loop {
@@ -193,6 +188,14 @@ impl Wire {
     /// Everything until the peer closes; an error when it does not, or resets.
     pub async fn rest(&mut self) -> Result<Vec<u8>, Broken> {
         self.body(Framing::Close).await.map(|(bytes, _)| bytes)
+    }
+
+    /// What comes next, be it what it may; [`Broken::Truncated`] at the end of the connection.
+    pub async fn some(&mut self) -> Result<Vec<u8>, Broken> {
+        if self.buffered.is_empty() {
+            self.more().await?;
+        }
+        Ok(std::mem::take(&mut self.buffered))
     }
 
     async fn chunks(&mut self, sink: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Vec<(String, String)>, Broken> {
