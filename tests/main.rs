@@ -5,11 +5,15 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics, and says what it saw")]
 #![expect(unreachable_pub, reason = "the harness reads as a vocabulary; nothing outside this binary sees it")]
 
+mod balancing;
 mod forwarding;
 mod harness;
+mod health;
 mod http_limits;
 mod http_semantics;
 mod http_strictness;
 mod large_bodies;
+mod registration;
+mod retries;
 mod tidy;
 mod websocket;
