@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "the harness reads as a vocabulary; nothing outside this binary sees it")]
 
 mod balancing;
+mod crash;
 mod forwarding;
 mod harness;
 mod health;
@@ -14,6 +15,8 @@ mod http_semantics;
 mod http_strictness;
 mod large_bodies;
 mod registration;
+mod reload;
 mod retries;
+mod shutdown;
 mod tidy;
 mod websocket;
