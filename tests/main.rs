@@ -5,7 +5,10 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics, and says what it saw")]
 #![expect(unreachable_pub, reason = "the harness reads as a vocabulary; nothing outside this binary sees it")]
 
+mod access_log;
+mod admin;
 mod balancing;
+mod cli;
 mod crash;
 mod forwarding;
 mod harness;
@@ -14,6 +17,8 @@ mod http_limits;
 mod http_semantics;
 mod http_strictness;
 mod large_bodies;
+mod metrics;
+mod real_servers;
 mod registration;
 mod reload;
 mod retries;

@@ -1,0 +1,110 @@
+//! The access log: one record a request, in the format asked for, reopened when it is rotated.
+
+use rustix::process::Signal;
+
+use crate::harness::*;
+
+fn logged(upstream: &Upstream, keys: &str) -> Setup {
+    Setup::targets(&[upstream]).top(&format!("[access_log]\n{keys}"))
+}
+
+async fn lines(count: usize, read: impl Fn() -> String) -> Vec<String> {
+    eventually(&format!("{count} lines of access log"), PATIENCE, async || read().lines().count() >= count).await;
+    let lines: Vec<_> = read().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    lines
+}
+
+#[tokio::test]
+async fn json_has_a_record_for_each_request() {
+    let upstream = Upstream::answering("0123456789").await;
+    let lb = logged(&upstream, "path = \"-\"").start().await;
+    let mut client = lb.connect().await;
+    client
+        .send(
+            "GET /a?b=\"c\" HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: test \"quoted\"\r\nReferer: http://r/\r\n\r\n"
+                .replace("\"c\"", "c"),
+        )
+        .await;
+    client.response().await;
+    client.send("GET /bad HTTP/1.1\r\n\r\n").await;
+    client.response().await;
+    let records: Vec<serde_json::Value> =
+        lines(2, || lb.stdout()).await.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (good, bad) = (&records[0], &records[1]);
+    let text = good.to_string();
+    for told in ["/a?b=c", "shop.test", "test \\\"quoted\\\"", "127.0.0.1", "web", "app", "t0", "GET"] {
+        assert!(text.contains(told), "{told} is missing in {text}");
+    }
+    assert_eq!((&good["status"], &bad["status"]), (&200.into(), &400.into()), "{good} {bad}");
+}
+
+#[tokio::test]
+async fn combined_reads_as_apaches() {
+    let upstream = Upstream::answering("0123456789").await;
+    let lb = logged(&upstream, "path = \"-\"\nformat = \"combined\"").start().await;
+    let request = "GET /a HTTP/1.1\r\nHost: a\r\nUser-Agent: ua \"x\"\r\nReferer: http://r/\r\n\r\n";
+    assert_eq!(exchange(lb.web(), request).await.unwrap().status, 200);
+    let line = lines(1, || lb.stdout()).await.remove(0);
+    let (start, rest) = line.split_once(" [").unwrap();
+    assert_eq!(start, "127.0.0.1 - -");
+    let (time, rest) = rest.split_once("] ").unwrap();
+    assert!(time.len() == 26 && time.as_bytes()[2] == b'/' && time.contains(":"), "{time}");
+    assert!(rest.starts_with("\"GET /a HTTP/1.1\" 200 10 \"http://r/\" \"ua "), "{rest}");
+    assert!(
+        !rest.contains(" \"x\"\"") || rest.contains("\\\"x\\\"") || rest.contains("\\x22x\\x22"),
+        "quotes are escaped: {rest}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_client_sends_cannot_forge_a_line() {
+    let upstream = Upstream::answering("ok").await;
+    for format in ["json", "combined"] {
+        let lb = logged(&upstream, &format!("path = \"-\"\nformat = \"{format}\"")).start().await;
+        let request = "GET /%0a?\" HTTP/1.1\r\nHost: a\r\nUser-Agent: x\\\"\t\" 200 1 \\\r\n\r\n".replace("?\"", "?q");
+        assert_eq!(exchange(lb.web(), request).await.unwrap().status, 200);
+        let line = lines(1, || lb.stdout()).await.remove(0);
+        assert!(!line.contains('\t'), "{line:?}");
+        if format == "json" {
+            serde_json::from_str::<serde_json::Value>(&line).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_file_is_reopened_on_usr1() {
+    let upstream = Upstream::answering("ok").await;
+    let directory = tempfile::tempdir().unwrap();
+    let (path, rotated) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
+    let lb = logged(&upstream, &format!("path = \"{}\"", path.display())).start().await;
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(lb.get("/first").await.status, 200);
+    lines(1, || read(&path)).await;
+    std::fs::rename(&path, &rotated).unwrap();
+    assert_eq!(lb.get("/second").await.status, 200);
+    lines(2, || read(&rotated)).await;
+    lb.signal(Signal::USR1);
+    eventually("the new file", PATIENCE, async || path.exists()).await;
+    assert_eq!(lb.get("/third").await.status, 200);
+    assert!(lines(1, || read(&path)).await[0].contains("/third"));
+    assert_eq!(read(&rotated).lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nobody() {
+    let upstream = Upstream::answering("ok").await;
+    let lb = logged(&upstream, "path = \"/dev/full\"").start().await;
+    for _ in 0..50 {
+        assert_eq!(lb.get("/").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn without_being_asked_nothing_is_logged() {
+    let upstream = Upstream::answering("ok").await;
+    let mut lb = Setup::targets(&[&upstream]).start().await;
+    assert_eq!(lb.get("/").await.status, 200);
+    lb.stop().await;
+    assert_eq!(lb.stdout(), "");
+}
