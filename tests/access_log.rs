@@ -92,11 +92,34 @@ async fn a_rotated_file_is_reopened_on_usr1() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_written_stops_nobody() {
+async fn a_log_that_cannot_be_written_stops_nobody_and_is_counted() {
     let upstream = Upstream::answering("ok").await;
     let lb = logged(&upstream, "path = \"/dev/full\"").start().await;
     for _ in 0..50 {
         assert_eq!(lb.get("/").await.status, 200);
+    }
+    eventually("what was lost to be counted", PATIENCE, async || {
+        lb.metric("elbow_access_log_dropped_total", &[]).await == 50.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_says_how_each_request_ended() {
+    let upstream = Upstream::answering("ok").await;
+    let lb = logged(&upstream, "path = \"-\"").group("response_timeout = \"300ms\"").start().await;
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
+    let scripts = [
+        ("completed", answer(200, "ok")),
+        ("target_timeout", vec![Act::Hold]),
+        ("target_failed", vec![Act::ReadBody, Act::Close]),
+        ("target_failed", [raw(cut), vec![Act::Close]].concat()),
+    ];
+    for (count, (end, script)) in scripts.into_iter().enumerate() {
+        upstream.set(move |_| script.clone());
+        let _ = exchange(lb.web(), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+        let line = lines(count + 1, || lb.stdout()).await.pop().unwrap();
+        assert!(line.contains(&format!("\"{end}\"")), "{end}: {line}");
     }
 }
 

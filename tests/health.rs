@@ -129,6 +129,7 @@ async fn a_probe_says_what_it_was_told_to_on_a_connection_of_its_own() {
     let (probes, accepted) = (upstream.probes(), upstream.accepted());
     assert_eq!((probes[0].header("host"), probes[0].header("x-probe")), (Some("check.test"), Some("yes")));
     assert!(accepted >= probes.len(), "{accepted} connections for {} probes", probes.len());
+    assert!(upstream.open() <= 1, "{} connections of probes are left open", upstream.open());
     assert_eq!(lb.get("/").await.status, 200);
     assert!(lb.metric("elbow_health_probes_total", &[("target_group", "app")]).await >= 5.0);
 }
@@ -196,9 +197,25 @@ async fn no_more_than_256_probes_are_under_way() {
 async fn when_all_are_unhealthy_a_group_fails_open_by_default() {
     let upstream = Upstream::answering("open").await;
     let lb = Setup::targets(&[&upstream]).quick_health_check().start().await;
+    let mut events = Client::connect(lb.admin().address).await;
+    events.send(lb.admin().bytes("GET", "/v1/events", "")).await;
+    assert_eq!(events.response_head().await.0, 200);
     upstream.set_health(500);
     lb.until("app", "t0", "unhealthy").await;
     assert_eq!(lb.get("/").await.text(), "open");
+    let group = [("target_group", "app")];
+    assert_eq!(lb.metric("elbow_failed_open", &group).await, 1.0);
+    eventually("the request to be counted", PATIENCE, async || {
+        lb.metric("elbow_failed_open_requests_total", &group).await == 1.0
+    })
+    .await;
+    let mut told = String::new();
+    while !told.contains("open") {
+        told += &String::from_utf8_lossy(&events.read_some().await.expect("events go on"));
+    }
+    upstream.set_health(200);
+    lb.until("app", "t0", "healthy").await;
+    assert_eq!(lb.metric("elbow_failed_open", &group).await, 0.0);
 }
 
 #[tokio::test]

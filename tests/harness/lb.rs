@@ -32,7 +32,7 @@ impl Lb {
     }
 
     fn command(&self) -> Command {
-        let mut command = elbow();
+        let mut command = self.setup.program();
         command.args(["run", "--admin", self.setup.admin_address(), "--config"]).arg(self.config_path());
         command.arg("--state-dir").arg(self.state_dir());
         self.setup.add_to(&mut command);

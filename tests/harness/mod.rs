@@ -3,6 +3,7 @@
 
 mod admin;
 mod client;
+mod inside;
 mod lb;
 mod selftest;
 mod setup;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use admin::Admin;
 pub use client::{Client, Response, exchange, get};
+pub use inside::Inside;
 pub use lb::{Lb, cli_output, elbow};
 pub use setup::Setup;
 pub use upstream::{Act, Gate, Request, Upstream, answer, own_address, raw};

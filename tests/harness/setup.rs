@@ -18,6 +18,7 @@ pub struct Setup {
     more: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    files_max: Option<u32>,
 }
 
 impl Default for Setup {
@@ -32,6 +33,7 @@ impl Default for Setup {
             more: String::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            files_max: None,
         }
     }
 }
@@ -110,6 +112,22 @@ impl Setup {
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Lets the process have so many files and sockets open.
+    pub fn files_max(mut self, count: u32) -> Self {
+        self.files_max = Some(count);
+        self
+    }
+
+    /// The command that becomes elbow.
+    pub(super) fn program(&self) -> tokio::process::Command {
+        let elbow = super::elbow();
+        let Some(count) = self.files_max else { return elbow };
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).arg(elbow.as_std().get_program());
+        shell.stdin(std::process::Stdio::null()).kill_on_drop(true);
+        shell
     }
 
     /// Where the admin API is to listen.

@@ -116,6 +116,7 @@ struct Shared {
     seen: Vec<Request>,
     connections: usize,
     accepted: usize,
+    open: usize,
     probes: Vec<Head>,
     gone: usize,
     failures: VecDeque<String>,
@@ -137,6 +138,7 @@ impl Upstream {
             seen: Vec::new(),
             connections: 0,
             accepted: 0,
+            open: 0,
             probes: Vec::new(),
             gone: 0,
             failures: VecDeque::new(),
@@ -223,6 +225,11 @@ impl Upstream {
         self.shared().accepted
     }
 
+    /// How many connections are open, probes included.
+    pub fn open(&self) -> usize {
+        self.shared().open
+    }
+
     /// The health checks on `/health` that arrived since their answer was last set.
     pub fn probes(&self) -> Vec<Head> {
         self.shared().probes.clone()
@@ -269,15 +276,34 @@ async fn accept(listener: TcpListener, shared: Arc<Mutex<Shared>>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
-        lock(&shared).accepted += 1;
         while connections.try_join_next().is_some() {}
+        let open = Open::count(&shared);
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
+            let _open = open;
             let served = AssertUnwindSafe(serve(Wire::new(stream), &shared)).catch_unwind().await;
             if let Err(panic) = served {
                 lock(&shared).failures.push_back(text_of(&*panic));
             }
         });
+    }
+}
+
+/// A connection that is open, counted until it is dropped.
+struct Open(Arc<Mutex<Shared>>);
+
+impl Open {
+    fn count(shared: &Arc<Mutex<Shared>>) -> Self {
+        let mut counts = lock(shared);
+        counts.accepted += 1;
+        counts.open += 1;
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        lock(&self.0).open -= 1;
     }
 }
 
