@@ -240,7 +240,9 @@ async fn when_all_are_unhealthy_a_group_may_fail_closed() {
         Setup::targets(&[&upstream]).group("when_all_unhealthy = \"fail_closed\"").quick_health_check().start().await;
     upstream.set_health(500);
     lb.until("app", "t0", "unhealthy").await;
-    lb.get("/").await.assert_made_by_elbow(503);
+    let refused = lb.get("/").await;
+    refused.assert_made_by_elbow(503);
+    assert_eq!(refused.header("proxy-status"), Some("elbow; error=destination_unavailable"));
     assert_eq!(upstream.requests(), 0);
     upstream.set_health(200);
     lb.until("app", "t0", "healthy").await;
@@ -295,6 +297,22 @@ async fn a_reload_and_a_weight_keep_health_and_count() {
     let after = target(&lb, "t0").await;
     assert_eq!((&after["state"], &after["since"], &after["weight"]), (&before["state"], &before["since"], &3.into()));
     assert_eq!(upstream.probes().len(), 1, "it was not probed anew");
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_count_of_failures() {
+    let upstream = Upstream::answering("ok").await;
+    let keys = check("interval = \"400ms\"\ntimeout = \"390ms\"\nunhealthy_threshold = 6");
+    let mut lb = Setup::targets(&[&upstream]).health_check(&keys).start().await;
+    upstream.set_health(500);
+    for weight in 2..=5 {
+        wait_for_probes(&upstream, weight).await;
+        let heavier = Setup::default().target("t0", &upstream, &format!("weight = {weight}")).health_check(&keys);
+        assert_eq!(lb.reload(&heavier.toml()).await.status, 200);
+    }
+    lb.until("app", "t0", "unhealthy").await;
+    let failures = upstream.probes().len();
+    assert!((6..=8).contains(&failures), "it took {failures} failures, a reload after each of the first ones");
 }
 
 #[tokio::test]

@@ -235,6 +235,7 @@ async fn a_target_that_does_not_answer_is_a_504() {
     let mut client = lb.connect().await;
     let response = client.get("/").await;
     response.assert_made_by_elbow(504);
+    assert_eq!(response.header("proxy-status"), Some("elbow; error=http_response_timeout"));
     assert!(started.elapsed() >= ms(300), "{:?}", started.elapsed());
     eventually("the target's connection to be closed", PATIENCE, async || upstream.gone() == 1).await;
     assert_eq!(upstream.requests(), 1, "a request that may have been acted on is not sent again after a timeout");

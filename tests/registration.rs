@@ -231,6 +231,23 @@ async fn what_the_file_declares_belongs_to_the_file() {
 }
 
 #[tokio::test]
+async fn a_weight_given_over_the_files_head_stands_until_the_files_entry_changes() {
+    let (upstream, mut lb) = with_one().await;
+    let toml = lb.setup().toml();
+    let weighed = format!("{{\"address\": \"{}\", \"weight\": 9}}", upstream.address());
+    assert_eq!(lb.admin().put(&format!("{TARGETS}/t0"), &weighed).await.status, 200);
+    let weight = async |lb: &Lb| lb.admin().targets("app").await[0]["weight"].clone();
+    assert_eq!(lb.reload(&toml).await.status, 200);
+    assert_eq!(weight(&lb).await, 9, "after a reload");
+    lb.kill9().await;
+    lb.start_again().await;
+    assert_eq!(weight(&lb).await, 9, "after a crash");
+    let changed = Setup::default().target("t0", &upstream, "zone = \"z\"").quick_health_check();
+    assert_eq!(lb.reload(&changed.toml()).await.status, 200);
+    assert_eq!(weight(&lb).await, 1, "after the file's entry changed");
+}
+
+#[tokio::test]
 async fn a_file_cannot_take_a_target_of_the_api_or_drop_its_group() {
     let (upstream, mut lb) = with_one().await;
     let other = Upstream::answering("other").await;

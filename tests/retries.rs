@@ -51,7 +51,9 @@ async fn nobody_there_is_a_502_after_three_attempts() {
     for upstream in &mut dead {
         upstream.stop().await;
     }
-    lb.get("/").await.assert_made_by_elbow(502);
+    let refused = lb.get("/").await;
+    refused.assert_made_by_elbow(502);
+    assert_eq!(refused.header("proxy-status"), Some("elbow; error=connection_refused"));
     assert_eq!(lb.metric("elbow_backend_connection_errors_total", &[("target_group", "app")]).await, 3.0);
     assert_eq!(lb.metric("elbow_retries_total", &[("result", "failure")]).await, 1.0, "one request, tried in vain");
 }
