@@ -15,6 +15,15 @@ use crate::harness::*;
 const REQUESTS_PER_SECOND: u32 = 200;
 const CONNECTIONS: usize = 8;
 
+/// Python's own web server. Its answers leave in one piece: by default head and body are two writes, and no load
+/// balancer can take back the head of an answer whose server was killed between the two.
+const PYTHON_SERVER: &str = "
+import http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    wbufsize = 65536
+http.server.ThreadingHTTPServer((sys.argv[1], 8080), Handler).serve_forever()
+";
+
 /// A real web server that serves one file with its own name in it.
 struct Server {
     address: SocketAddr,
@@ -45,8 +54,7 @@ impl Server {
         let (directory, address) = (tempfile::tempdir().unwrap(), SocketAddr::new(own_address(), 8080));
         std::fs::write(directory.path().join("index.html"), name).unwrap();
         let mut command = Command::new("python3");
-        command.args(["-m", "http.server", "8080", "--bind", &address.ip().to_string()]);
-        command.current_dir(directory.path());
+        command.args(["-c", PYTHON_SERVER, &address.ip().to_string()]).current_dir(directory.path());
         Self::run(command, address, directory).await
     }
 
