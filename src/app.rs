@@ -190,6 +190,7 @@ impl Running {
                 added = reloaded.added.len(),
                 changed = reloaded.changed.len(),
                 removed = reloaded.removed.len(),
+                global = reloaded.global,
                 "the file was read again"
             ),
             Err(error) => {
@@ -382,5 +383,14 @@ mod tests {
         assert_eq!(RunFile::read(directory.path()).expect("a read"), None);
         let second = started(settings(directory.path(), target)).await;
         second.shutdown("the test ends").await.expect("a clean end");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_death_of_a_part_is_noticed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut running = started(settings(directory.path(), upstream("one").await)).await;
+        running.follower.0.abort();
+        let failed = tokio::time::timeout(Duration::from_secs(10), running.failed()).await.expect("a failure");
+        assert_eq!(failed.to_string(), "the follower died: elbow cannot go on");
     }
 }

@@ -108,7 +108,11 @@ async fn attend(
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
-            failed = running.failed() => return Err(failed.into()),
+            failed = running.failed() => {
+                // In the log as well, where whoever looks into it later finds it among what led to it.
+                tracing::error!("{failed:#}");
+                return Err(failed.into());
+            }
             () = &mut end => return Ok("the demo has ended".to_owned()),
         };
         match asked {
