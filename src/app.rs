@@ -305,90 +305,19 @@ impl<E: Into<anyhow::Error>> From<E> for StartError {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
     use super::*;
     use crate::settings::AdminListen;
-
-    fn settings(state_dir: &Path, target: SocketAddr) -> Settings {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Settings {
-            listen: vec![any],
-            targets: vec![lb::model::HostPort::parse(&target.to_string()).expect("an address")],
-            admin: Some(AdminListen::At(any)),
-            state_dir: Some(state_dir.to_owned()),
-            workers: Some(1),
-            ..Settings::default()
-        }
-    }
-
-    /// Answers every connection with its name, and ends with the test.
-    async fn upstream(name: &'static str) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}", name.len());
-                // Checks of elbow connect and say nothing.
-                if stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {
-                    stream.write_all(head.as_bytes()).await.expect("a write");
-                }
-            }
-        });
-        address
-    }
-
-    async fn get(address: SocketAddr) -> String {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("a write");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer
-    }
-
-    async fn started(settings: Settings) -> Running {
-        start(settings).await.unwrap_or_else(|error| panic!("{error:?}"))
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn two_run_side_by_side_in_one_process() {
-        let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
-        let first = started(settings(directories[0].path(), upstream("one").await)).await;
-        let second = started(settings(directories[1].path(), upstream("two").await)).await;
-        for (running, name) in [(&first, "one"), (&second, "two")] {
-            let listeners = running.listeners();
-            let answer = get(*listeners.values().next().expect("a listener")).await;
-            assert!(answer.ends_with(name), "{answer}");
-        }
-        first.shutdown("the test ends").await.expect("a clean end");
-        assert!(get(*second.listeners().values().next().expect("a listener")).await.ends_with("two"));
-        second.shutdown("the test ends").await.expect("a clean end");
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_state_directory_has_one_elbow_at_a_time_and_is_free_after_it() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let target = upstream("one").await;
-        let first = started(settings(directory.path(), target)).await;
-        let run = RunFile::read(directory.path()).expect("a read").expect("run.json");
-        assert_eq!(run.admin, first.admin());
-        assert_eq!(run.listeners["web"], first.listeners()["web"]);
-        let Err(StartError::Failed(refused)) = start(settings(directory.path(), target)).await else {
-            panic!("a second one started");
-        };
-        assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
-        first.shutdown("the test ends").await.expect("a clean end");
-        assert_eq!(RunFile::read(directory.path()).expect("a read"), None);
-        let second = started(settings(directory.path(), target)).await;
-        second.shutdown("the test ends").await.expect("a clean end");
-    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_death_of_a_part_is_noticed() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut running = started(settings(directory.path(), upstream("one").await)).await;
+        let settings = Settings {
+            admin: Some(AdminListen::Off),
+            state_dir: Some(directory.path().to_owned()),
+            workers: Some(1),
+            ..Settings::default()
+        };
+        let mut running = start(settings).await.unwrap_or_else(|error| panic!("{error:?}"));
         running.follower.0.abort();
         let failed = tokio::time::timeout(Duration::from_secs(10), running.failed()).await.expect("a failure");
         assert_eq!(failed.to_string(), "the follower died: elbow cannot go on");
