@@ -111,7 +111,6 @@ fn measure(peer: &dyn Peer, workload: &Workload, cores: Cores, time: Duration) -
         p50_us: microseconds(0.5),
         p99_us: microseconds(0.99),
         proxy_busy: proxy_time.on_cpu_ns as f64 / elapsed_ns,
-        load_busy: load_time.on_cpu_ns as f64 / elapsed_ns,
         disturbed: (proxy_time.waiting_ns.max(load_time.waiting_ns)) as f64 / elapsed_ns,
     })
 }

@@ -43,7 +43,6 @@ pub(crate) struct Run {
     pub(crate) p99_us: f64,
     /// Share in which the proxy was on its core: near 1, the load saturates it.
     pub(crate) proxy_busy: f64,
-    pub(crate) load_busy: f64,
     /// Share in which the proxy or the load, whichever is more, was ready and another task had its core.
     pub(crate) disturbed: f64,
 }
@@ -66,7 +65,6 @@ pub(crate) struct Summary {
     p50_us: f64,
     p99_us: f64,
     proxy_busy: f64,
-    load_busy: f64,
     runs_disturbed: usize,
 }
 
@@ -118,11 +116,7 @@ impl Comparison {
             text += &table(&heading, self.ratios.iter().map(Ratio::cells));
         }
         for row in self.summary.iter().filter(|row| row.proxy_busy < SATURATED) {
-            _ = writeln!(
-                text,
-                "not saturated: {} with `{}` (the load itself was busy {:.2})",
-                row.peer, row.workload, row.load_busy
-            );
+            _ = writeln!(text, "not saturated: {} with `{}`", row.peer, row.workload);
         }
         let disturbed: usize = self.summary.iter().map(|row| row.runs_disturbed).sum();
         if disturbed > 0 {
@@ -148,7 +142,6 @@ impl Summary {
             p50_us: median_of(|run| run.p50_us),
             p99_us: median_of(|run| run.p99_us),
             proxy_busy: median_of(|run| run.proxy_busy),
-            load_busy: median_of(|run| run.load_busy),
             runs_disturbed: runs.iter().filter(|run| run.is_disturbed()).count(),
         })
     }
@@ -224,7 +217,6 @@ mod tests {
             p50_us: 100.0,
             p99_us: 200.0,
             proxy_busy: 1.0,
-            load_busy: 0.9,
             disturbed: 0.0,
         }
     }
