@@ -21,6 +21,9 @@ use crate::stream::Stream;
 /// The least room to read into, when a long head has taken up the rest.
 const READ_BYTES_MIN: usize = 2 * 1024;
 
+/// Body bytes up to this many are copied behind their head: one buffer costs the kernel less than two.
+const COPIED_BYTES_MAX: usize = 1024;
+
 /// How a body is delimited where it comes from.
 #[derive(Debug, Default)]
 pub(super) enum Source {
@@ -314,7 +317,8 @@ impl Flow {
         if self.body_bytes > self.body_bytes_max {
             return Err(FlowError::TooLong);
         }
-        self.out.add_body(data, self.is_chunked_out);
+        let buffer = self.big.as_ref().map_or(&self.buffer, |big| &big.buffer);
+        self.out.add_body(data, buffer, self.is_chunked_out);
         if is_end {
             self.end_body();
         }
@@ -384,12 +388,17 @@ impl Outgoing {
         self.written == self.head.len() + self.data.len() + self.tail.len()
     }
 
-    fn add_body(&mut self, data: Range<usize>, is_chunked: bool) {
+    fn add_body(&mut self, data: Range<usize>, buffer: &Buffer, is_chunked: bool) {
         if is_chunked && !data.is_empty() {
             self.head.extend_from_slice(chunk_prefix(data.len(), &mut [0; CHUNK_PREFIX_BYTES_MAX]));
             self.tail.extend_from_slice(CHUNK_END);
         }
-        self.data = data;
+        if data.len() <= COPIED_BYTES_MAX {
+            self.head.extend_from_slice(buffer.at(data));
+            self.head.append(&mut self.tail);
+        } else {
+            self.data = data;
+        }
     }
 
     fn poll_write<W: AsyncWrite + Unpin>(
