@@ -76,8 +76,6 @@ fn welcome(
     local: &Rc<Local>,
     limit: &Arc<ConnectionLimit>,
 ) {
-    // Answers are written whole; waiting for more to send would only delay their ends.
-    let _ = stream.set_nodelay(true);
     match Admitted::admit(limit, socket, &door.front(), local) {
         Some(admitted) => {
             let serving = serve(stream, peer, Rc::clone(door), Rc::clone(local));

@@ -50,7 +50,7 @@ impl Shelf {
 
     /// Takes a desk back.
     pub(super) fn put_desk(&self, mut desk: Box<Desk>) {
-        desk.clear();
+        desk.clear(self);
         let mut desks = self.desks.borrow_mut();
         if desks.len() < DESKS_KEPT_MAX {
             desks.push(desk);

@@ -149,7 +149,7 @@ impl<S: Stream> Client<S> {
 
     /// Keeps the desk for the next request if its first bytes are there already, and starts waiting for it.
     pub(super) fn expect_next(&mut self, mut desk: Box<Desk>, front: &Front, now: Instant) {
-        desk.next_request();
+        desk.next_request(&self.local.shelf);
         self.began_at = now;
         let listener = &front.frontend.listener;
         if desk.up.buffer.is_empty() {

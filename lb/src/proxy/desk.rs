@@ -1,6 +1,7 @@
 //! What one request is worked on with: heads and buffers, used again and again, so that a request allocates nothing
 //! and an idle connection holds nothing.
 
+use super::buffers::Shelf;
 use super::flow::Flow;
 use crate::http1::{RequestHead, ResponseHead};
 
@@ -9,7 +10,7 @@ use crate::http1::{RequestHead, ResponseHead};
 pub(crate) struct Desk {
     /// The request's head. Its spans are of `up.buffer` from its first byte on.
     pub(super) request: RequestHead,
-    /// The answer's head. Its spans are of what was left in `down.buffer` when it was parsed.
+    /// The answer's head. Its spans are of what stood in `down` when it was parsed.
     pub(super) response: ResponseHead,
     /// Whether only the end of the client's connection ends the answer's body.
     pub(super) ends_with_connection: bool,
@@ -21,24 +22,24 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Makes it ready for another connection.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, shelf: &Shelf) {
         self.request.clear();
         self.response.clear();
-        self.up.clear();
-        self.down.clear();
+        self.up.clear(shelf);
+        self.down.clear(shelf);
     }
 
     /// Makes it ready to send the same request once more.
-    pub(super) fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self, shelf: &Shelf) {
         self.up.out.rewind();
         self.up.written_bytes = 0;
         self.response.clear();
-        self.down.clear();
+        self.down.clear(shelf);
     }
 
     /// Makes it ready for the next request of the same connection, whose first bytes may be there already.
-    pub(super) fn next_request(&mut self) {
+    pub(super) fn next_request(&mut self, shelf: &Shelf) {
         self.up.next_message();
-        self.down.clear();
+        self.down.clear(shelf);
     }
 }

@@ -172,10 +172,9 @@ impl<'a, S: Stream> Exchange<'a, S> {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            if !desk.down.buffer.is_empty() {
+            if !desk.down.is_drained() {
                 let context = headers::context(desk);
-                let filled = desk.down.buffer.filled();
-                match parse_response(filled, &self.front.answer_limits, context, &mut desk.response) {
+                match parse_response(desk.down.filled(), &self.front.answer_limits, context, &mut desk.response) {
                     Err(refusal) => return Poll::Ready(Err(Failure::AnswerRefused(refusal))),
                     Ok(Parsed::Complete) if !desk.response.is_interim() => return Poll::Ready(Ok(())),
                     Ok(Parsed::Complete) => {
@@ -198,15 +197,10 @@ impl<'a, S: Stream> Exchange<'a, S> {
     }
 
     fn poll_more_of_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let buffer = &mut self.desk.down.buffer;
-        if buffer.is_empty() {
-            buffer.clear();
-        } else if buffer.is_full() {
-            buffer.grow(buffer.size() * 2);
-        }
+        let down = &mut self.desk.down;
         let broken =
-            if buffer.is_empty() && self.interim_count == 0 { Failure::Unanswered } else { Failure::AnswerTruncated };
-        match buffer.poll_fill(cx, &mut self.link.stream) {
+            if down.is_drained() && self.interim_count == 0 { Failure::Unanswered } else { Failure::AnswerTruncated };
+        match down.poll_fill(cx, &mut self.link.stream, &self.client.local.shelf) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(broken)),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
@@ -239,7 +233,7 @@ impl<'a, S: Stream> Exchange<'a, S> {
         let is_uploading = self.upload == Upload::Sending;
         // While the client owes us bytes, the target owes us none.
         let waits_for_target = if is_uploading { up.waits_for == WaitsFor::Sink } else { waits_for_answer };
-        let moved_by_target = up.written_bytes + down.read_bytes + down.buffer.filled().len() as u64;
+        let moved_by_target = up.written_bytes + down.read_bytes;
         let response_timeout = self.front.frontend.pool.group.response_timeout;
         let silence = silence(&mut self.silence, waits_for_target, moved_by_target, now);
         if silence >= response_timeout {

@@ -1,60 +1,24 @@
 //! One direction of an exchange: bytes from one peer through one buffer to the other, re-framed on the way.
 //!
 //! A flow holds one piece at a time: it reads, frames what it read, and reads again once that is written. So a body
-//! of any size passes through bounded memory, and who reads slowly slows down who sends. Not here: deadlines
-//! (`exchange`), what heads say (`headers`).
+//! of any size passes through bounded memory, and who reads slowly slows down who sends. What may be large is read
+//! into a big buffer, borrowed for no longer than it takes to write it on: while all goes well, every connection of
+//! a worker reads into the same one, which stays in the processor's cache. Not here: deadlines (`exchange`), what
+//! heads say (`headers`).
 
-use std::io::{self, IoSlice};
-use std::ops::Range;
-use std::pin::Pin;
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use super::body::Source;
 use super::buffers::{BigBuffer, Buffer, SMALL_BYTES, Shelf};
-use crate::http1::{
-    BodyFraming, CHUNK_END, CHUNK_PREFIX_BYTES_MAX, ChunkRefusal, ChunkedDecoder, LengthBody, ResponseFraming,
-    chunk_prefix, write_last_chunk,
-};
+use super::outgoing::Outgoing;
+use crate::http1::ChunkRefusal;
 use crate::stream::Stream;
 
 /// The least room to read into, when a long head has taken up the rest.
 const READ_BYTES_MIN: usize = 2 * 1024;
-
-/// Body bytes up to this many are copied behind their head: one buffer costs the kernel less than two.
-const COPIED_BYTES_MAX: usize = 1024;
-
-/// How a body is delimited where it comes from.
-#[derive(Debug, Default)]
-pub(super) enum Source {
-    /// There is no more of it.
-    #[default]
-    Done,
-    Length(LengthBody),
-    Chunked(ChunkedDecoder),
-    UntilClose,
-}
-
-impl From<BodyFraming> for Source {
-    fn from(framing: BodyFraming) -> Self {
-        match framing {
-            BodyFraming::None | BodyFraming::Length(0) => Self::Done,
-            BodyFraming::Length(length) => Self::Length(LengthBody::new(length)),
-            BodyFraming::Chunked => Self::Chunked(ChunkedDecoder::new()),
-        }
-    }
-}
-
-impl From<ResponseFraming> for Source {
-    fn from(framing: ResponseFraming) -> Self {
-        match framing {
-            ResponseFraming::None | ResponseFraming::Length(0) => Self::Done,
-            ResponseFraming::Length(length) => Self::Length(LengthBody::new(length)),
-            ResponseFraming::Chunked => Self::Chunked(ChunkedDecoder::new()),
-            ResponseFraming::UntilClose => Self::UntilClose,
-        }
-    }
-}
 
 /// Why a flow cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +55,10 @@ pub(super) struct Flow {
     pub(super) body_bytes: u64,
     /// Bytes written to the sink, with heads and framing.
     pub(super) written_bytes: u64,
-    /// Bytes read from the source by [`Self::poll`].
+    /// Bytes read from the source by this flow.
     pub(super) read_bytes: u64,
     pub(super) waits_for: WaitsFor,
+    /// Takes the place of `buffer` while it is there.
     big: Option<BigBuffer>,
     wants_big: bool,
     /// Bytes of `buffer` before this are still referred to.
@@ -126,13 +91,16 @@ impl Default for Flow {
 }
 
 impl Flow {
-    /// Forgets all of it, and gives up a buffer that has grown. A big one must have been given back.
-    pub(super) fn clear(&mut self) {
+    /// Forgets all of it.
+    pub(super) fn clear(&mut self, shelf: &Shelf) {
+        if let Some(big) = self.big.take() {
+            shelf.put_big(big);
+        }
         self.buffer.clear();
         self.next_message();
     }
 
-    /// Forgets the message but not what came after it.
+    /// Forgets the message but not what came after it. A buffer that has grown is given up.
     pub(super) fn next_message(&mut self) {
         if self.buffer.size() > SMALL_BYTES && self.buffer.filled().len() <= SMALL_BYTES {
             let mut small = Buffer::with_room(SMALL_BYTES);
@@ -148,15 +116,59 @@ impl Flow {
         self.body_bytes_max = u64::MAX;
     }
 
-    /// Begins a message: its head stands in `out`, its body is to come from what is left in the buffer and then
-    /// from the source. Buffer bytes before `floor` are still referred to.
+    /// Reads more of a head, which may bring much of a body with it: into a big buffer, if there is one left.
+    pub(super) fn poll_fill<R: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        shelf: &Shelf,
+    ) -> Poll<io::Result<usize>> {
+        self.wants_big = true;
+        if self.is_drained() {
+            self.borrow(shelf, ready!(from.poll_readable(cx)))?;
+            self.active_mut().clear();
+        } else if self.active().is_full() {
+            // A head as long as this is kept apart, and has what room it needs.
+            self.give_back(shelf);
+            self.buffer.grow(self.buffer.size() * 2);
+        }
+        let Poll::Ready(count) = self.active_mut().poll_fill(cx, from) else {
+            self.give_back(shelf);
+            return Poll::Pending;
+        };
+        if let Ok(count) = count {
+            self.read_bytes += count as u64;
+        }
+        Poll::Ready(count)
+    }
+
+    /// What was read and is not taken yet.
+    pub(super) fn filled(&self) -> &[u8] {
+        self.active().filled()
+    }
+
+    /// Where a head is written to, and what was read, to write it from.
+    pub(super) fn head_of(&mut self) -> (&mut Vec<u8>, &[u8]) {
+        let buffer = self.big.as_ref().map_or(&self.buffer, |big| &big.buffer);
+        (&mut self.out.head, buffer.filled())
+    }
+
+    /// Whether all that was read is taken.
+    pub(super) fn is_drained(&self) -> bool {
+        self.active().is_empty()
+    }
+
+    /// Takes bytes off the front of what was read.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.active_mut().consume(count);
+    }
+
+    /// Begins a message: its head stands in `out`, its body is to come from what was read and then from the source.
+    /// Bytes of `buffer` before `floor` are still referred to.
     pub(super) fn begin(&mut self, source: Source, is_chunked_out: bool, floor: usize) -> Result<(), FlowError> {
         self.floor = floor;
         self.is_chunked_out = is_chunked_out;
-        self.wants_big = match &source {
-            Source::Done | Source::Chunked(_) | Source::UntilClose => false,
-            Source::Length(body) => body.remaining() > SMALL_BYTES as u64,
-        };
+        self.wants_big |= source.is_longer_than(SMALL_BYTES);
         self.source = source;
         self.stage()
     }
@@ -164,6 +176,13 @@ impl Flow {
     /// Refuses a body beyond so many bytes. 0: no limit.
     pub(super) fn limit_body(&mut self, bytes_max: u64) {
         self.body_bytes_max = if bytes_max == 0 { u64::MAX } else { bytes_max };
+    }
+
+    /// From now on it is bytes until the source ends, and no message any more. What is staged is still written.
+    pub(super) fn switch(&mut self) {
+        self.source = Source::UntilClose;
+        self.is_chunked_out = false;
+        self.body_bytes_max = u64::MAX;
     }
 
     /// Moves what can be moved. Ready when the message has been taken and written to its end.
@@ -222,17 +241,10 @@ impl Flow {
         to: &mut W,
     ) -> Poll<Result<(), FlowError>> {
         let buffer = self.big.as_ref().map_or(&self.buffer, |big| &big.buffer);
-        let before = self.out.written;
+        let before = self.out.written();
         let outcome = self.out.poll_write(cx, to, buffer);
-        self.written_bytes += (self.out.written - before) as u64;
+        self.written_bytes += (self.out.written() - before) as u64;
         outcome.map_err(|_| FlowError::Sink)
-    }
-
-    /// From now on it is bytes until the source ends, and no message any more. What is staged is still written.
-    pub(super) fn switch(&mut self) {
-        self.source = Source::UntilClose;
-        self.is_chunked_out = false;
-        self.body_bytes_max = u64::MAX;
     }
 
     /// Whether the source has nothing more to give.
@@ -245,22 +257,34 @@ impl Flow {
         self.read_bytes == 0
     }
 
-    /// Puts a borrowed buffer back on the shelf. What is left in it came after the message and is kept.
-    pub(super) fn give_back(&mut self, shelf: &Shelf) {
+    fn active(&self) -> &Buffer {
+        self.big.as_ref().map_or(&self.buffer, |big| &big.buffer)
+    }
+
+    fn active_mut(&mut self) -> &mut Buffer {
+        self.big.as_mut().map_or(&mut self.buffer, |big| &mut big.buffer)
+    }
+
+    /// Borrows a big buffer for something to read, unless there is one already or none is left.
+    fn borrow(&mut self, shelf: &Shelf, readable: io::Result<()>) -> io::Result<()> {
+        readable?;
+        if self.big.is_none() {
+            self.big = shelf.take_big();
+        }
+        Ok(())
+    }
+
+    /// Puts a borrowed buffer back on the shelf. What is left in it is kept.
+    fn give_back(&mut self, shelf: &Shelf) {
         if let Some(big) = self.big.take() {
+            if self.buffer.is_empty() {
+                self.buffer.rewind_to(self.floor);
+            }
             if !big.buffer.is_empty() {
-                if self.buffer.is_empty() {
-                    self.buffer.rewind_to(self.floor);
-                }
                 self.buffer.append(big.buffer.filled());
             }
             shelf.put_big(big);
         }
-    }
-
-    /// Whether all that was read is staged or done with.
-    fn is_drained(&self) -> bool {
-        self.big.as_ref().map_or(&self.buffer, |big| &big.buffer).is_empty()
     }
 
     /// Reads once, over what is written. A flow that has to wait for bytes holds no big buffer meanwhile.
@@ -270,12 +294,12 @@ impl Flow {
         from: &mut R,
         shelf: &Shelf,
     ) -> Poll<Result<(), FlowError>> {
-        if self.wants_big && self.big.is_none() {
-            ready!(from.poll_readable(cx)).map_err(|_| FlowError::Source)?;
-            self.big = shelf.take_big();
+        if self.wants_big {
+            let readable = ready!(from.poll_readable(cx));
+            self.borrow(shelf, readable).map_err(|_| FlowError::Source)?;
         }
         let floor = if self.big.is_some() { 0 } else { self.floor };
-        let buffer = self.big.as_mut().map_or(&mut self.buffer, |big| &mut big.buffer);
+        let buffer = self.active_mut();
         buffer.rewind_to(floor);
         if buffer.size() - floor < READ_BYTES_MIN {
             buffer.grow(floor + SMALL_BYTES);
@@ -285,7 +309,7 @@ impl Flow {
             return Poll::Pending;
         };
         let count = count.map_err(|_| FlowError::Source)?;
-        self.wants_big |= buffer.is_full();
+        self.wants_big |= self.active().is_full();
         self.read_bytes += count as u64;
         match (count, &self.source) {
             (0, Source::UntilClose) => self.has_ended = true,
@@ -295,140 +319,24 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
-    /// Stages the body bytes that are in the buffer, framed as the sink shall have them.
+    /// Stages the body bytes that were read, framed as the sink shall have them.
     fn stage(&mut self) -> Result<(), FlowError> {
+        if self.is_source_done() {
+            return Ok(());
+        }
         let buffer = self.big.as_mut().map_or(&mut self.buffer, |big| &mut big.buffer);
-        let start = buffer.start();
-        let (data, is_end) = match &mut self.source {
-            Source::Done => return Ok(()),
-            Source::Length(body) => {
-                let count = body.take(buffer.filled().len());
-                buffer.consume(count);
-                (start..start + count, body.is_done())
-            }
-            Source::UntilClose => {
-                let count = buffer.filled().len();
-                buffer.consume(count);
-                (start..start + count, self.has_ended)
-            }
-            Source::Chunked(decoder) => (unchunk(buffer, decoder).map_err(FlowError::Malformed)?, decoder.is_done()),
-        };
+        let data = self.source.take(buffer).map_err(FlowError::Malformed)?;
         self.body_bytes += data.len() as u64;
         if self.body_bytes > self.body_bytes_max {
             return Err(FlowError::TooLong);
         }
-        let buffer = self.big.as_ref().map_or(&self.buffer, |big| &big.buffer);
         self.out.add_body(data, buffer, self.is_chunked_out);
-        if is_end {
-            self.end_body();
+        if self.source.is_at_end(self.has_ended) {
+            if self.is_chunked_out {
+                self.out.end_body(self.source.trailers());
+            }
+            self.source = Source::Done;
         }
         Ok(())
-    }
-
-    /// The body is complete: says so to the sink, where the framing has a way to.
-    fn end_body(&mut self) {
-        if self.is_chunked_out {
-            let trailers = match &self.source {
-                Source::Chunked(decoder) => decoder.trailers(),
-                _ => &[],
-            };
-            write_last_chunk(&mut self.out.tail, trailers);
-        }
-        self.source = Source::Done;
-    }
-}
-
-/// Takes all chunks in the buffer apart and moves their data together. Answers with where the data lies.
-fn unchunk(buffer: &mut Buffer, decoder: &mut ChunkedDecoder) -> Result<Range<usize>, ChunkRefusal> {
-    let mut data = 0..0;
-    while !buffer.is_empty() && !decoder.is_done() {
-        let start = buffer.start();
-        let decoded = decoder.decode(buffer.filled())?;
-        let run = start + decoded.data.start..start + decoded.data.end;
-        buffer.consume(decoded.consumed);
-        if data.is_empty() {
-            data = run;
-        } else if !run.is_empty() {
-            let count = run.len();
-            buffer.move_within(run, data.end);
-            data.end += count;
-        }
-    }
-    Ok(data)
-}
-
-/// What is about to be written: a head or the line before a chunk, body bytes in a buffer, and what ends them.
-#[derive(Debug, Default)]
-pub(super) struct Outgoing {
-    pub(super) head: Vec<u8>,
-    data: Range<usize>,
-    tail: Vec<u8>,
-    written: usize,
-}
-
-impl Outgoing {
-    pub(super) fn clear(&mut self) {
-        self.head.clear();
-        self.tail.clear();
-        self.data = 0..0;
-        self.written = 0;
-    }
-
-    /// Starts over: everything is to be written again.
-    pub(super) fn rewind(&mut self) {
-        self.written = 0;
-    }
-
-    /// Whether it is written in part.
-    pub(super) fn is_torn(&self) -> bool {
-        self.written > 0 && !self.is_empty()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.written == self.head.len() + self.data.len() + self.tail.len()
-    }
-
-    fn add_body(&mut self, data: Range<usize>, buffer: &Buffer, is_chunked: bool) {
-        if is_chunked && !data.is_empty() {
-            self.head.extend_from_slice(chunk_prefix(data.len(), &mut [0; CHUNK_PREFIX_BYTES_MAX]));
-            self.tail.extend_from_slice(CHUNK_END);
-        }
-        if data.len() <= COPIED_BYTES_MAX {
-            self.head.extend_from_slice(buffer.at(data));
-            self.head.append(&mut self.tail);
-        } else {
-            self.data = data;
-        }
-    }
-
-    fn poll_write<W: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut W,
-        buffer: &Buffer,
-    ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            let mut skip = self.written;
-            let mut parts = [IoSlice::new(&[]); 3];
-            let mut count = 0;
-            for part in [&self.head[..], buffer.at(self.data.clone()), &self.tail[..]] {
-                if skip >= part.len() {
-                    skip -= part.len();
-                } else {
-                    parts[count] = IoSlice::new(&part[skip..]);
-                    count += 1;
-                    skip = 0;
-                }
-            }
-            let written = match count {
-                1 => ready!(Pin::new(&mut *to).poll_write(cx, &parts[0]))?,
-                _ => ready!(Pin::new(&mut *to).poll_write_vectored(cx, &parts[..count]))?,
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += written;
-        }
-        Poll::Ready(Ok(()))
     }
 }

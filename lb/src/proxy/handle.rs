@@ -127,7 +127,7 @@ async fn deliver<S: Stream>(
 
 /// Keeps the connection to the target, if it is in a state to carry another request.
 fn release<S: Stream>(client: &Client<S>, desk: &Desk, link: Link, front: &Front, is_uploaded: bool, now: Instant) {
-    let has_surplus = !desk.down.buffer.is_empty();
+    let has_surplus = !desk.down.is_drained();
     if is_uploaded && desk.response.keep_alive && !has_surplus && !client.local.is_stopping() {
         client.local.idle.keep(link, &front.frontend.pool.group, now);
     }
@@ -166,7 +166,7 @@ async fn fail<S: Stream>(
     let keeps = is_request_over && desk.request.keep_alive && may_keep(client, front);
     let is_head = account.is_understood && desk.request.method == Method::Head;
     let connection = if keeps { headers::connection(desk.request.version, true) } else { Connection::Close };
-    desk.down.clear();
+    desk.down.clear(&client.local.shelf);
     answer.write(&mut desk.down.out.head, failure, connection, is_head);
     account.status = Some(answer.status);
     front.cells(client.local.worker).lb_response(answer.status);

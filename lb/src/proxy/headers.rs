@@ -1,10 +1,11 @@
 //! What is said to targets and to clients beside what they say to each other: the two heads, rewritten.
 
+use super::body::Source;
 use super::client::Client;
 use super::desk::Desk;
 use super::door::Front;
 use super::error::Failure;
-use super::flow::{FlowError, Source};
+use super::flow::FlowError;
 use crate::http1::{
     Connection, Forwarding, Peer, RequestContext, RequestEdits, ResponseEdits, Version, WrittenFraming,
     write_request_head, write_response_head,
@@ -56,9 +57,10 @@ pub(super) fn context(desk: &Desk) -> RequestContext {
 pub(super) fn stage_interim(desk: &mut Desk) {
     if desk.request.version == Version::Http11 {
         let edits = ResponseEdits { framing: WrittenFraming::None, connection: Connection::Unsaid, fields: &[] };
-        write_response_head(&mut desk.down.out.head, desk.down.buffer.filled(), &desk.response, &edits);
+        let (out, read) = desk.down.head_of();
+        write_response_head(out, read, &desk.response, &edits);
     }
-    desk.down.buffer.consume(desk.response.head_len);
+    desk.down.consume(desk.response.head_len);
 }
 
 /// Stages the target's answer for the client: the rewritten head, and what has come of the body. Answers with
@@ -76,11 +78,12 @@ pub(super) fn stage_answer(desk: &mut Desk, may_keep: bool) -> Result<bool, Fail
         },
         fields: &[],
     };
-    write_response_head(&mut desk.down.out.head, desk.down.buffer.filled(), response, &edits);
+    let (out, read) = desk.down.head_of();
+    write_response_head(out, read, response, &edits);
     let (head_len, source) = (response.head_len, Source::from(response.framing));
     desk.ends_with_connection = delivery.must_close;
     desk.down.written_bytes = 0;
-    desk.down.buffer.consume(head_len);
+    desk.down.consume(head_len);
     let source = if desk.response.is_switching() { Source::UntilClose } else { source };
     let has_chunks_out = delivery.framing == WrittenFraming::Chunked && !matches!(source, Source::Done);
     desk.down.begin(source, has_chunks_out, 0).map_err(target_failure)?;

@@ -11,6 +11,7 @@
 
 mod account;
 mod attempt;
+mod body;
 mod buffers;
 mod client;
 mod deadline;
@@ -23,6 +24,7 @@ mod handle;
 mod headers;
 mod local;
 mod metered;
+mod outgoing;
 mod respond;
 mod retry;
 mod tether;

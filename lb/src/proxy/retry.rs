@@ -54,7 +54,7 @@ pub(super) async fn reach<S: Stream>(
                     }
                     return Err(failure);
                 }
-                desk.start_over();
+                desk.start_over(&client.local.shelf);
             }
         }
     }

@@ -1,8 +1,6 @@
 //! The data plane over real sockets: what a client and a target see of each other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics and says where")]
-
 mod attempts;
 mod basics;
 mod changes;
