@@ -78,16 +78,14 @@ fn welcome(
 ) {
     match Admitted::admit(limit, socket, &door.front(), local) {
         Some(admitted) => {
-            let serving = serve(stream, peer, Rc::clone(door), Rc::clone(local));
             // The connection is known to `local`, which can end it; the event loop takes it along if it stays.
-            tokio::task::spawn_local(async move {
-                let _admitted = admitted;
-                serving.await;
-            });
+            tokio::task::spawn_local(serve(stream, peer, Rc::clone(door), Rc::clone(local), admitted));
         }
         None => {
             local.metrics().connections_refused.add(1);
-            refuse(&stream, &door.front(), local);
+            if let Some(refusing) = local.refusing() {
+                tokio::task::spawn_local(refuse(stream, peer, Rc::clone(door), Rc::clone(local), refusing));
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Client<S> {
     pub(super) requests: u64,
     /// When the first byte of the present request came.
     pub(super) began_at: Instant,
-    /// There while a request is worked on, and when bytes of one have come.
+    /// There when bytes of a request have come and it is not worked on yet.
     desk: Option<Box<Desk>>,
     _tied: Tied,
 }
@@ -60,14 +60,16 @@ pub(super) enum Next {
     Reset,
 }
 
-/// Serves a client until one of the two has had enough.
-pub(crate) async fn serve<S: Stream>(stream: S, peer: SocketAddr, door: Rc<Door>, local: Rc<Local>) {
+/// Serves a client until one of the two has had enough. The guard is dropped with it.
+pub(crate) async fn serve<S: Stream>(
+    stream: S,
+    peer: SocketAddr,
+    door: Rc<Door>,
+    local: Rc<Local>,
+    _guard: impl Sized,
+) {
     let mut client = Client::new(stream, peer, door, local);
-    poll_fn(|cx| {
-        client.tether.attach(cx);
-        Poll::Ready(())
-    })
-    .await;
+    client.attach().await;
     loop {
         let next = match poll_fn(|cx| client.poll_head(cx)).await {
             Heard::Request => handle(&mut client, None).await,
@@ -80,16 +82,18 @@ pub(crate) async fn serve<S: Stream>(stream: S, peer: SocketAddr, door: Rc<Door>
     }
 }
 
-/// Tells a client that there are too many, and closes. Not a task of its own: nobody is waited for.
-pub(crate) fn refuse(stream: &tokio::net::TcpStream, front: &Front, local: &Local) {
-    let Some(answer) = super::respond::answer_to(Failure::TooManyConnections) else { return };
-    let mut bytes = Vec::new();
-    answer.write(&mut bytes, Failure::TooManyConnections, crate::http1::Connection::Close, false);
-    // The buffer of a new connection has room for it. What the client has sent is read, lest a reset overtakes it.
-    let _ = stream.try_write(&bytes);
-    let _ = stream.try_read(&mut [0; 4096]);
-    front.cells(local.worker).lb_response(answer.status);
-    let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+/// Tells a client that there are too many, without waiting for its request.
+pub(crate) async fn refuse<S: Stream>(
+    stream: S,
+    peer: SocketAddr,
+    door: Rc<Door>,
+    local: Rc<Local>,
+    _guard: impl Sized,
+) {
+    let mut client = Client::new(stream, peer, door, local);
+    client.attach().await;
+    let next = handle(&mut client, Some(Failure::TooManyConnections)).await;
+    client.end(next).await;
 }
 
 /// How waiting for a request ended.
@@ -122,6 +126,15 @@ impl<S: Stream> Client<S> {
             began_at: now,
             desk: None,
         }
+    }
+
+    /// Lets the worker wake this connection's task.
+    async fn attach(&self) {
+        poll_fn(|cx| {
+            self.tether.attach(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Whether the connection is to end after the answer in flight.
@@ -228,7 +241,7 @@ impl<S: Stream> Client<S> {
     }
 
     /// Ends the connection.
-    async fn end(mut self, next: Next) {
+    async fn end(&mut self, next: Next) {
         match next {
             Next::Reset => self.io.reset_on_drop(),
             Next::Linger => {

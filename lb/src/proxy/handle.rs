@@ -59,7 +59,7 @@ async fn forward<S: Stream>(
     say_continue(client, desk).await?;
     headers::stage_request(desk, front, client)?;
     let reached = reach(client, desk, account).await?;
-    let may_keep = may_keep(client, &reached.front);
+    let may_keep = may_keep(client, desk, &reached.front);
     let keeps = headers::stage_answer(desk, may_keep)?;
     account.status = Some(desk.response.status);
     if desk.response.is_switching() {
@@ -88,11 +88,13 @@ async fn say_continue<S: Stream>(client: &mut Client<S>, desk: &mut Desk) -> Res
 }
 
 /// Whether the connection may carry another request after this one, as far as we are concerned.
-fn may_keep<S: Stream>(client: &Client<S>, front: &Front) -> bool {
+fn may_keep<S: Stream>(client: &Client<S>, desk: &Desk, front: &Front) -> bool {
     let requests_max = front.frontend.listener.requests_per_connection_max;
+    // A client that has ended its side may have sent its next request before.
+    let has_more = !client.has_ended || !desk.up.buffer.is_empty();
     !client.is_leaving()
         && !client.local.is_draining()
-        && !client.has_ended
+        && has_more
         && (requests_max == 0 || client.requests < requests_max)
 }
 
@@ -157,13 +159,13 @@ async fn fail<S: Stream>(
     note(client, front, failure);
     let is_begun = account.status.is_some() && desk.down.written_bytes > 0;
     let is_torn = desk.down.out.is_torn();
-    let answer = answer_to(failure).filter(|_| !is_begun && !is_torn && !client.tether.is_cut());
+    let answer = answer_to(failure).filter(|_| !is_begun && !is_torn);
     let Some(answer) = answer else {
         // Where the end of the connection is the end of the body, only a reset tells that this is not it.
         return if is_begun && desk.ends_with_connection { Next::Reset } else { Next::Close };
     };
-    let is_request_over = !failure.is_of_request() && desk.up.is_source_done();
-    let keeps = is_request_over && desk.request.keep_alive && may_keep(client, front);
+    let is_request_over = account.is_understood && !failure.is_of_request() && desk.up.is_source_done();
+    let keeps = is_request_over && desk.request.keep_alive && may_keep(client, desk, front);
     let is_head = account.is_understood && desk.request.method == Method::Head;
     let connection = if keeps { headers::connection(desk.request.version, true) } else { Connection::Close };
     desk.down.clear(&client.local.shelf);

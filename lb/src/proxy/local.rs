@@ -13,6 +13,9 @@ use super::tether::Tether;
 use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
 use crate::upstream::IdleConnections;
 
+/// Connections that may be told at once that there are too many; others are closed without a word.
+const REFUSING_MAX: usize = 64;
+
 /// What the connections of one worker share.
 pub(crate) struct Local {
     /// The worker's number.
@@ -27,6 +30,7 @@ pub(crate) struct Local {
     /// Requests that wait for a target to become eligible.
     waiting: RefCell<Vec<Waker>>,
     accepting: Cell<usize>,
+    refusing: Rc<Cell<usize>>,
     draining: Cell<bool>,
     stopping: Cell<bool>,
     awaits_all_gone: RefCell<Option<Waker>>,
@@ -45,6 +49,7 @@ impl Local {
             tether_next: Cell::new(0),
             waiting: RefCell::default(),
             accepting: Cell::new(0),
+            refusing: Rc::default(),
             draining: Cell::new(false),
             stopping: Cell::new(false),
             awaits_all_gone: RefCell::default(),
@@ -143,6 +148,16 @@ impl Local {
         Accepting(Rc::clone(self))
     }
 
+    /// Counts a connection that is being refused until the answer is dropped; `None` when there are too many even of
+    /// those.
+    pub(crate) fn refusing(&self) -> Option<Refusing> {
+        let count = self.refusing.get();
+        (count < REFUSING_MAX).then(|| {
+            self.refusing.set(count + 1);
+            Refusing(Rc::clone(&self.refusing))
+        })
+    }
+
     /// Returns when no connection and no accept loop is left.
     pub(crate) async fn all_gone(&self) {
         poll_fn(|cx| {
@@ -172,6 +187,15 @@ impl Drop for Tied {
     fn drop(&mut self) {
         self.local.tethers.borrow_mut().remove(&self.number);
         self.local.one_less();
+    }
+}
+
+/// A connection that is being refused.
+pub(crate) struct Refusing(Rc<Cell<usize>>);
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -216,6 +216,9 @@ fn a_client_that_half_closes_is_answered() {
     let mut client = client_of(&house);
     client.send(GET).finish_sending();
     assert!(client.rest().starts_with("HTTP/1.1 200 OK"));
+    let mut client = client_of(&house);
+    client.send([GET, GET, GET].concat()).finish_sending();
+    assert_eq!(client.rest().matches("HTTP/1.1 200 OK").count(), 3);
 }
 
 #[test]
