@@ -36,10 +36,15 @@ impl House {
 
     /// Serves what is wanted, with no verdict on any target yet.
     pub(crate) fn unchecked(want: &Want) -> Self {
+        let now = Now { instant: Instant::now(), wall: std::time::SystemTime::now() };
+        Self::serving(want, compile(&want.wanted(), &Observed::default(), None, now))
+    }
+
+    /// Serves a snapshot of what is wanted.
+    pub(crate) fn serving(want: &Want, first: Snapshot) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let wanted = want.wanted();
-        let now = Now { instant: Instant::now(), wall: std::time::SystemTime::now() };
-        let live = Arc::new(Live::new(compile(&wanted, &Observed::default(), None, now), WORKERS));
+        let live = Arc::new(Live::new(first, WORKERS));
         let (observer, observations) = Observer::new();
         let publisher = {
             let _inside = runtime.enter();

@@ -8,6 +8,7 @@ mod changes;
 mod common;
 mod house;
 mod limits;
+mod panics;
 mod wire;
 
 use common::Want;
