@@ -47,7 +47,7 @@ async fn weight_zero_takes_no_new_work() {
     for algorithm in [ROUND_ROBIN, LEAST] {
         let upstreams = three().await;
         let lb = weighted(&upstreams, &[1, 0, 5]).group(algorithm).start().await;
-        for _ in 0..30 {
+        for _ in 0..150 {
             assert_eq!(lb.get("/").await.status, 200);
         }
         assert_eq!(upstreams[1].requests(), 0);
