@@ -3,54 +3,12 @@
 mod common;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use common::{group_name, id};
-use lb::balance::{Balancer, Candidate, Pick, build};
-use lb::model::Algorithm::{self, LeastOutstandingRequests, RoundRobin};
-use lb::state::{Backend, BackendId, InFlight};
+use common::balancing::{ALGORITHMS, candidates, chosen, counts, pick, randoms};
+use lb::balance::{Balancer, Pick, build};
+use lb::model::Algorithm::{LeastOutstandingRequests, RandomOfTwo, RoundRobin};
+use lb::state::{BackendId, InFlight};
 use proptest::prelude::*;
-
-const ALGORITHMS: [Algorithm; 2] = [RoundRobin, LeastOutstandingRequests];
-
-fn candidates(weights: impl IntoIterator<Item = u16>) -> Vec<Candidate> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let backend = |index| Backend::new(BackendId(index), group_name("app"), id("t"), Some(address), 1);
-    let candidate = |(index, weight)| Candidate { backend: Arc::new(backend(index)), address, weight };
-    (0..).zip(weights).map(candidate).collect()
-}
-
-fn pick(random: u64) -> Pick<'static> {
-    Pick { worker: 0, random, tried: &[], connections_max: 0 }
-}
-
-/// A sequence of numbers that is random enough for a pick and the same in every run.
-fn randoms(seed: u64) -> impl Iterator<Item = u64> {
-    let mut state = seed | 1;
-    std::iter::repeat_with(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    })
-}
-
-/// The indices of candidates chosen by so many picks, one after the other.
-fn chosen(balancer: &dyn Balancer, picks: usize) -> Vec<usize> {
-    randoms(42)
-        .take(picks)
-        .map(|random| balancer.pick(&pick(random)).expect("one is allowed").backend.id.0 as usize)
-        .collect()
-}
-
-fn counts(chosen: &[usize], candidates: usize) -> Vec<u32> {
-    let mut counts = vec![0; candidates];
-    for &index in chosen {
-        counts[index] += 1;
-    }
-    counts
-}
 
 /// Each candidate's count, as a part of what its weight gives it.
 fn ratios(counts: &[u32], weights: &[u16]) -> Vec<f64> {
@@ -160,30 +118,47 @@ fn few_candidates_are_loaded_as_evenly_as_can_be() {
 
 #[test]
 fn many_candidates_are_loaded_nearly_evenly() {
-    let candidates = candidates([1; 10_000]);
-    let balancer = build(LeastOutstandingRequests, candidates.clone(), 1, 7);
-    let (_work, _) = under_load(&*balancer, 20_000, 20_000);
-    let most = candidates.iter().map(|candidate| candidate.backend.in_flight()).max();
-    assert!(most <= Some(4), "{most:?} where the mean is 2");
+    for (algorithm, most) in [(LeastOutstandingRequests, 4), (RandomOfTwo, 5)] {
+        let candidates = candidates([1; 10_000]);
+        let balancer = build(algorithm, candidates.clone(), 1, 7);
+        let (_work, _) = under_load(&*balancer, 20_000, 20_000);
+        let highest = candidates.iter().map(|candidate| candidate.backend.in_flight()).max();
+        assert!(highest <= Some(most), "{algorithm:?}: {highest:?} where the mean is 2");
+    }
 }
 
 #[test]
 fn a_light_target_gets_its_part_of_light_load() {
-    let balancer = build(LeastOutstandingRequests, candidates([1, 9]), 1, 7);
-    for held in [1, 2, 5, 20] {
-        let (_work, counts) = under_load(&*balancer, held, 10_000);
-        // A tenth is its share. Whole requests do not divide finely, but it is neither starved nor flooded.
-        assert!((300..2500).contains(&counts[&0]), "{} of 10000 with {held} in flight", counts[&0]);
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo] {
+        let balancer = build(algorithm, candidates([1, 9]), 1, 7);
+        for held in [1, 2, 5, 20] {
+            let (_work, counts) = under_load(&*balancer, held, 10_000);
+            // A tenth is its share. Whole requests do not divide finely, but it is neither starved nor flooded.
+            assert!((300..2500).contains(&counts[&0]), "{algorithm:?}: {} of 10000 with {held} in flight", counts[&0]);
+        }
+    }
+}
+
+#[test]
+fn shares_follow_weights_under_load() {
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo] {
+        let balancer = build(algorithm, candidates([5, 3, 2]), 1, 7);
+        let (_work, counts) = under_load(&*balancer, 200, 100_000);
+        for (index, share) in [(0, 50_000), (1, 30_000), (2, 20_000)] {
+            assert!(counts[&index].abs_diff(share) < 2_000, "{algorithm:?} {counts:?}");
+        }
     }
 }
 
 #[test]
 fn nobody_is_favoured_by_place() {
-    for count in [3, 32, 33] {
-        let balancer = build(LeastOutstandingRequests, candidates(vec![1; count]), 1, 7);
-        let counts = counts(&chosen(&*balancer, 33_000), count);
-        let fair = 33_000 / count as u32;
-        assert!(counts.iter().all(|count| count.abs_diff(fair) < fair / 5), "{counts:?}");
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo] {
+        for count in [3, 32, 33] {
+            let balancer = build(algorithm, candidates(vec![1; count]), 1, 7);
+            let counts = counts(&chosen(&*balancer, 33_000), count);
+            let fair = 33_000 / count as u32;
+            assert!(counts.iter().all(|count| count.abs_diff(fair) < fair / 5), "{algorithm:?} {counts:?}");
+        }
     }
 }
 

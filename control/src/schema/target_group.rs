@@ -14,8 +14,13 @@ const PROTOCOL: Words<TargetProtocol> =
     Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
 const ALGORITHM: Words<Algorithm> = Words {
     what: "algorithm",
-    now: &[("least_outstanding_requests", Algorithm::LeastOutstandingRequests), ("round_robin", Algorithm::RoundRobin)],
-    later: &["random_of_two", "peak_ewma", "weighted_random", "consistent_hash"],
+    now: &[
+        ("least_outstanding_requests", Algorithm::LeastOutstandingRequests),
+        ("round_robin", Algorithm::RoundRobin),
+        ("random_of_two", Algorithm::RandomOfTwo),
+        ("weighted_random", Algorithm::WeightedRandom),
+    ],
+    later: &["peak_ewma", "consistent_hash"],
 };
 const WHEN_ALL_UNHEALTHY: Words<WhenAllUnhealthy> = Words {
     what: "behaviour",
@@ -31,7 +36,7 @@ pub struct TargetGroup {
     /// What its targets speak: `http`.
     #[schema(required = false, default = "http")]
     pub protocol: String,
-    /// How a target is chosen: `least_outstanding_requests` or `round_robin`.
+    /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two` or `weighted_random`.
     #[schema(required = false, default = "least_outstanding_requests")]
     pub algorithm: String,
     /// How long what is in flight at a target that leaves may take.

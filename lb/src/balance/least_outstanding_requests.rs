@@ -79,7 +79,9 @@ impl Balancer for LeastOutstandingRequests {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
         match &self.line {
             None => self.best_of_all(pick),
-            Some(line) => self.best_of_few(line, pick).or_else(|| super::any_allowed(&self.candidates, pick)),
+            Some(line) => self
+                .best_of_few(line, pick)
+                .or_else(|| super::any_allowed(&self.candidates, pick).map(|index| &self.candidates[index])),
         }
     }
 }

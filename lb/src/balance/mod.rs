@@ -5,8 +5,10 @@
 //! (`state::compile`), stickiness, retries (`proxy::attempt`).
 
 mod least_outstanding_requests;
+mod random_of_two;
 mod round_robin;
 mod weighted;
+mod weighted_random;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -65,12 +67,13 @@ pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, s
         Algorithm::LeastOutstandingRequests => {
             Box::new(least_outstanding_requests::LeastOutstandingRequests::new(candidates))
         }
+        Algorithm::RandomOfTwo => Box::new(random_of_two::RandomOfTwo::new(candidates)),
+        Algorithm::WeightedRandom => Box::new(weighted_random::WeightedRandom::new(candidates)),
     }
 }
 
 /// Any candidate that is allowed, asked in order from a random start: the last resort when most are not.
-fn any_allowed<'a>(candidates: &'a [Candidate], pick: &Pick<'_>) -> Option<&'a Candidate> {
-    let start = ((pick.random >> 32) * candidates.len() as u64) >> 32;
-    let (before, after) = candidates.split_at(start as usize);
-    after.iter().chain(before).find(|candidate| pick.allows(candidate))
+fn any_allowed(candidates: &[Candidate], pick: &Pick<'_>) -> Option<usize> {
+    let start = weighted::part_of(candidates.len() as u64, pick.random) as usize;
+    (start..candidates.len()).chain(0..start).find(|index| pick.allows(&candidates[*index]))
 }

@@ -85,7 +85,7 @@ impl Balancer for RoundRobin {
         (0..STEPS_MAX)
             .map(|_| self.step(cursor))
             .find(|candidate| pick.allows(candidate))
-            .or_else(|| super::any_allowed(&self.candidates, pick))
+            .or_else(|| super::any_allowed(&self.candidates, pick).map(|index| &self.candidates[index]))
     }
 }
 

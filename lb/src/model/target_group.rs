@@ -68,6 +68,10 @@ pub enum Algorithm {
     RoundRobin,
     /// The one with the fewest requests in flight for its weight.
     LeastOutstandingRequests,
+    /// Two at random, and of these the one with fewer requests in flight for its weight.
+    RandomOfTwo,
+    /// At random, by weight.
+    WeightedRandom,
 }
 
 /// What to do when no target of a group is healthy.

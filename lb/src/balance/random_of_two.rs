@@ -1,0 +1,90 @@
+//! Two at random by weight, and of these the one with less in flight for its weight, over all workers.
+//!
+//! That is nearly as even as the least of all and does not herd: workers that see the same counts at the same moment
+//! still choose differently. Not here: what else speaks for one of the two (`peak_ewma`).
+
+use super::weighted::{WeightLine, next_random, part_of};
+use super::{Balancer, Candidate, Pick};
+
+/// How many draws are made in search of a candidate that is allowed, for each of the two.
+const DRAWS_MAX: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct RandomOfTwo {
+    two: Two,
+}
+
+impl RandomOfTwo {
+    pub(super) fn new(candidates: Vec<Candidate>) -> Self {
+        Self { two: Two::of(candidates) }
+    }
+}
+
+impl Balancer for RandomOfTwo {
+    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
+        let mut random = pick.random;
+        let first = self.two.first(pick, &mut random)?;
+        // Nothing can have less; and so shares are those of the weights while there is little to do.
+        if self.two.candidates[first].backend.in_flight() == 0 {
+            return Some(&self.two.candidates[first]);
+        }
+        let pair = self.two.pair(first, pick, &mut random);
+        let [load, other] = pair.loads(&mut random);
+        Some(if other < load { pair.second } else { pair.first })
+    }
+}
+
+/// Candidates that are drawn two at a time.
+#[derive(Debug)]
+pub(super) struct Two {
+    pub(super) candidates: Vec<Candidate>,
+    /// Absent where there is nobody to draw.
+    line: Option<WeightLine>,
+}
+
+/// Two candidates in the order in which they were drawn; twice the same where there is only one.
+pub(super) struct Pair<'a> {
+    pub(super) first: &'a Candidate,
+    pub(super) second: &'a Candidate,
+}
+
+impl Two {
+    pub(super) fn of(candidates: Vec<Candidate>) -> Self {
+        let line = (!candidates.is_empty()).then(|| WeightLine::of(&candidates));
+        Self { candidates, line }
+    }
+
+    /// Draws a candidate that is allowed.
+    pub(super) fn first(&self, pick: &Pick<'_>, random: &mut u64) -> Option<usize> {
+        let line = self.line.as_ref()?;
+        (0..DRAWS_MAX)
+            .map(|_| line.at(next_random(random)))
+            .find(|index| pick.allows(&self.candidates[*index]))
+            .or_else(|| super::any_allowed(&self.candidates, pick))
+    }
+
+    /// Draws another candidate beside one.
+    pub(super) fn pair(&self, first: usize, pick: &Pick<'_>, random: &mut u64) -> Pair<'_> {
+        let draw = |_| self.line.as_ref()?.other_than(first, next_random(random));
+        let mut draws = (0..DRAWS_MAX).map_while(draw).map(|index| &self.candidates[index]);
+        let first = &self.candidates[first];
+        Pair { first, second: draws.find(|candidate| pick.allows(candidate)).unwrap_or(first) }
+    }
+}
+
+impl Pair<'_> {
+    /// How many requests are in flight at each, for a share as large as that of the lighter of the two.
+    ///
+    /// The heavier one is taken for several as light as the other, with its requests spread over them: the load is
+    /// that of one of them at random.
+    pub(super) fn loads(&self, random: &mut u64) -> [u64; 2] {
+        let lighter = u64::from(self.first.weight.min(self.second.weight));
+        [self.first, self.second].map(|candidate| {
+            let (in_flight, weight) = (candidate.backend.in_flight() as u64, u64::from(candidate.weight));
+            if weight == lighter {
+                return in_flight;
+            }
+            (in_flight * lighter + part_of(weight, next_random(random))) / weight
+        })
+    }
+}
