@@ -149,10 +149,6 @@ const LISTENER_MISTAKES: &[(&str, &str)] = &[
 ];
 
 const GROUP_MISTAKES: &[(&str, &str)] = &[
-    (
-        "algorithm = \"peak_ewma\"",
-        "1:13: algorithm `peak_ewma` is not available in this version\n  hint: available: least_outstanding_requests, round_robin",
-    ),
     ("algorithm = \"round-robin\"", "1:13: `round-robin` is no algorithm\n  hint: did you mean `round_robin`?"),
     ("hash_key = \"path\"", "1:1: `hash_key` is not available in this version"),
     ("slow_start = \"30s\"", "1:1: `slow_start` is not available in this version"),

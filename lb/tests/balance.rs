@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use common::balancing::{ALGORITHMS, candidates, chosen, counts, pick, randoms};
 use lb::balance::{Balancer, Pick, build};
-use lb::model::Algorithm::{LeastOutstandingRequests, RandomOfTwo, RoundRobin};
+use lb::model::Algorithm::{LeastOutstandingRequests, PeakEwma, RandomOfTwo, RoundRobin};
 use lb::state::{BackendId, InFlight};
 use proptest::prelude::*;
 
@@ -118,7 +118,7 @@ fn few_candidates_are_loaded_as_evenly_as_can_be() {
 
 #[test]
 fn many_candidates_are_loaded_nearly_evenly() {
-    for (algorithm, most) in [(LeastOutstandingRequests, 4), (RandomOfTwo, 5)] {
+    for (algorithm, most) in [(LeastOutstandingRequests, 4), (RandomOfTwo, 5), (PeakEwma, 5)] {
         let candidates = candidates([1; 10_000]);
         let balancer = build(algorithm, candidates.clone(), 1, 7);
         let (_work, _) = under_load(&*balancer, 20_000, 20_000);
@@ -129,7 +129,7 @@ fn many_candidates_are_loaded_nearly_evenly() {
 
 #[test]
 fn a_light_target_gets_its_part_of_light_load() {
-    for algorithm in [LeastOutstandingRequests, RandomOfTwo] {
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo, PeakEwma] {
         let balancer = build(algorithm, candidates([1, 9]), 1, 7);
         for held in [1, 2, 5, 20] {
             let (_work, counts) = under_load(&*balancer, held, 10_000);
@@ -141,7 +141,7 @@ fn a_light_target_gets_its_part_of_light_load() {
 
 #[test]
 fn shares_follow_weights_under_load() {
-    for algorithm in [LeastOutstandingRequests, RandomOfTwo] {
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo, PeakEwma] {
         let balancer = build(algorithm, candidates([5, 3, 2]), 1, 7);
         let (_work, counts) = under_load(&*balancer, 200, 100_000);
         for (index, share) in [(0, 50_000), (1, 30_000), (2, 20_000)] {
@@ -152,7 +152,7 @@ fn shares_follow_weights_under_load() {
 
 #[test]
 fn nobody_is_favoured_by_place() {
-    for algorithm in [LeastOutstandingRequests, RandomOfTwo] {
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo, PeakEwma] {
         for count in [3, 32, 33] {
             let balancer = build(algorithm, candidates(vec![1; count]), 1, 7);
             let counts = counts(&chosen(&*balancer, 33_000), count);
@@ -188,7 +188,7 @@ proptest! {
             }
         }
         let tried: Vec<_> = tried.into_iter().map(BackendId).collect();
-        let pick = Pick { worker, random, tried: &tried, connections_max: 1 };
+        let pick = Pick { worker, tried: &tried, connections_max: 1, ..pick(random) };
         let allowed = candidates.iter().any(|candidate| pick.allows(candidate));
         for algorithm in ALGORITHMS {
             let balancer = build(algorithm, candidates.clone(), 3, random);

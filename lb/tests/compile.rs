@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::balancing::pick;
 use common::{Want, group, group_name, health, id, listener, target};
 use lb::balance::Pick;
 use lb::model::{Change, Forward, GroupName, HeldTarget, Host, ListenerName, Origin, TargetId, WhenAllUnhealthy};
@@ -183,7 +184,7 @@ fn expected_state(history: &History, member: &Member) -> TargetState {
 /// Who can be chosen from a pool, found by choosing until nobody is left.
 fn choosable(pool: &Pool) -> Vec<(BackendId, SocketAddr)> {
     let (mut tried, mut all) = (Vec::new(), Vec::new());
-    while let Some(candidate) = pool.balancer.pick(&Pick { worker: 0, random: 7, tried: &tried, connections_max: 0 }) {
+    while let Some(candidate) = pool.balancer.pick(&Pick { tried: &tried, ..pick(7) }) {
         all.push((candidate.backend.id, candidate.address));
         tried.push(candidate.backend.id);
     }

@@ -18,9 +18,10 @@ const ALGORITHM: Words<Algorithm> = Words {
         ("least_outstanding_requests", Algorithm::LeastOutstandingRequests),
         ("round_robin", Algorithm::RoundRobin),
         ("random_of_two", Algorithm::RandomOfTwo),
+        ("peak_ewma", Algorithm::PeakEwma),
         ("weighted_random", Algorithm::WeightedRandom),
     ],
-    later: &["peak_ewma", "consistent_hash"],
+    later: &["consistent_hash"],
 };
 const WHEN_ALL_UNHEALTHY: Words<WhenAllUnhealthy> = Words {
     what: "behaviour",
@@ -36,7 +37,8 @@ pub struct TargetGroup {
     /// What its targets speak: `http`.
     #[schema(required = false, default = "http")]
     pub protocol: String,
-    /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two` or `weighted_random`.
+    /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two`, `peak_ewma` or
+    /// `weighted_random`.
     #[schema(required = false, default = "least_outstanding_requests")]
     pub algorithm: String,
     /// How long what is in flight at a target that leaves may take.

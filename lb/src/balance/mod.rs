@@ -5,6 +5,7 @@
 //! (`state::compile`), stickiness, retries (`proxy::attempt`).
 
 mod least_outstanding_requests;
+mod peak_ewma;
 mod random_of_two;
 mod round_robin;
 mod weighted;
@@ -13,9 +14,10 @@ mod weighted_random;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::model::Algorithm;
-use crate::state::{Admission, Backend, BackendId};
+use crate::state::{Admission, Backend, BackendId, Outcome};
 
 /// A backend that may take new work, with its share.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Pick<'a> {
     pub tried: &'a [BackendId],
     /// The most in flight at one backend. 0: no limit.
     pub connections_max: usize,
+    /// The time, give or take how long a head takes to arrive.
+    pub now: Instant,
 }
 
 impl Pick<'_> {
@@ -56,6 +60,10 @@ pub trait Balancer: Debug + Send + Sync {
     /// Chooses a candidate that [`Pick::allows`], or none when there is none. Costs the same at any number of
     /// candidates while nearly all of them are allowed.
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate>;
+
+    /// Takes note of what became of an attempt at a backend, at the first byte of its answer or when it failed, and how
+    /// long that took.
+    fn learn(&self, _backend: &Backend, _outcome: Outcome, _took: Duration, _now: Instant) {}
 }
 
 /// Builds the balancer of a pool: one arm an algorithm.
@@ -67,6 +75,7 @@ pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, s
         Algorithm::LeastOutstandingRequests => {
             Box::new(least_outstanding_requests::LeastOutstandingRequests::new(candidates))
         }
+        Algorithm::PeakEwma => Box::new(peak_ewma::PeakEwma::new(candidates)),
         Algorithm::RandomOfTwo => Box::new(random_of_two::RandomOfTwo::new(candidates)),
         Algorithm::WeightedRandom => Box::new(weighted_random::WeightedRandom::new(candidates)),
     }

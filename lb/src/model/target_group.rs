@@ -70,6 +70,8 @@ pub enum Algorithm {
     LeastOutstandingRequests,
     /// Two at random, and of these the one with fewer requests in flight for its weight.
     RandomOfTwo,
+    /// Two at random, and of these the one that will probably answer first, by its latest peaks.
+    PeakEwma,
     /// At random, by weight.
     WeightedRandom,
 }

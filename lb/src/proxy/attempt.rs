@@ -11,6 +11,7 @@ use super::door::Front;
 use super::error::Failure;
 use super::exchange::{Exchange, Upload};
 use super::retry::Chosen;
+use crate::state::Outcome;
 use crate::stream::Stream;
 use crate::telemetry::CodeClass;
 use crate::upstream::{ConnectError, Link, connect};
@@ -58,6 +59,11 @@ pub(super) async fn attempt<S: Stream>(
     let waited = now.saturating_duration_since(sent_at.unwrap_or(now));
     pool.metrics.workers.of(client.local.worker).target_response.observe(waited);
     link.backend.metrics.answered(client.local.worker, CodeClass::of(desk.response.status));
+    let outcome = if desk.response.status < 500 { Outcome::Answered } else { Outcome::Error };
+    // Who answered before it had the whole request has not shown how long it takes.
+    if sent_at.is_some() || outcome == Outcome::Error {
+        pool.balancer.learn(&link.backend, outcome, waited, now);
+    }
     Ok(Reached { front, link, upload })
 }
 

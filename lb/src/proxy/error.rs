@@ -101,6 +101,11 @@ impl Failure {
         matches!(self, Self::Head(_) | Self::Body(_) | Self::BodyTooLarge | Self::ClientTooSlow)
     }
 
+    /// Whether the target failed, and not the client, the way of its request, or elbow.
+    pub(super) fn is_of_target(self) -> bool {
+        matches!(self.end_reason(), EndReason::TargetFailed | EndReason::TargetTimeout)
+    }
+
     /// How the access log puts it.
     pub(super) fn end_reason(self) -> EndReason {
         match self {

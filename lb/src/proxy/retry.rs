@@ -13,7 +13,7 @@ use super::desk::Desk;
 use super::door::Front;
 use super::error::{Failure, Repeatable};
 use crate::balance::Pick;
-use crate::state::{BackendId, InFlight, Pool};
+use crate::state::{BackendId, InFlight, Outcome, Pool};
 use crate::stream::Stream;
 use crate::telemetry::GroupCells;
 
@@ -32,6 +32,7 @@ pub(super) async fn reach<S: Stream>(
     let mut tried = Tried::default();
     loop {
         let chosen = choose(client, &tried).await?;
+        let began = if tried.count == 0 { client.began_at } else { Instant::now() };
         account.tries(chosen.in_flight.backend(), chosen.address);
         tried.add(chosen.in_flight.backend().id);
         let front = Rc::clone(&chosen.front);
@@ -44,6 +45,7 @@ pub(super) async fn reach<S: Stream>(
                 return Ok(reached);
             }
             Err(failure) => {
+                learn(client, account, &front, failure, began);
                 client.tether.release();
                 if failure.is_of_connection() {
                     cells.connection_errors.add(1);
@@ -62,6 +64,18 @@ pub(super) async fn reach<S: Stream>(
 
 fn group_cells<'a, S>(front: &'a Front, client: &Client<S>) -> &'a GroupCells {
     front.frontend.pool.metrics.workers.of(client.local.worker)
+}
+
+/// Tells the balancer of a failure of the target. That a kept connection was closed is none: it had been idle.
+fn learn<S>(client: &Client<S>, account: &Account, front: &Front, failure: Failure, began: Instant) {
+    let is_over_kept = account.connect.is_none() && matches!(failure, Failure::Unsent | Failure::Unanswered);
+    if !failure.is_of_target() || is_over_kept {
+        return;
+    }
+    if let Some(backend) = client.tether.backend() {
+        let now = Instant::now();
+        front.frontend.pool.balancer.learn(&backend, Outcome::Failed, now.saturating_duration_since(began), now);
+    }
 }
 
 /// Whether the request may be sent once more after this.
@@ -139,7 +153,13 @@ fn pick<S>(front: &Rc<Front>, client: &Client<S>, tried: &Tried) -> Result<Chose
 fn pick_from<S>(pool: &Pool, client: &Client<S>, tried: &[BackendId]) -> Option<(InFlight, SocketAddr)> {
     let connections_max = pool.group.connections_max;
     for _ in 0..PICKS_MAX {
-        let pick = Pick { worker: client.local.worker, random: client.local.random(), tried, connections_max };
+        let pick = Pick {
+            worker: client.local.worker,
+            random: client.local.random(),
+            tried,
+            connections_max,
+            now: client.began_at,
+        };
         let candidate = pool.balancer.pick(&pick)?;
         // What was allowed a moment ago may be full or closed by now.
         if let Some(in_flight) = candidate.backend.begin(connections_max) {

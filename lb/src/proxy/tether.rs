@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::door::Door;
-use crate::state::{Admission, InFlight};
+use crate::state::{Admission, Backend, InFlight};
 
 /// The worker's hold on one connection.
 pub(super) struct Tether {
@@ -42,6 +43,11 @@ impl Tether {
     /// Counts the work in flight as done.
     pub(super) fn release(&self) {
         drop(self.in_flight.borrow_mut().take());
+    }
+
+    /// Where it has something in flight.
+    pub(super) fn backend(&self) -> Option<Arc<Backend>> {
+        self.in_flight.borrow().as_ref().map(|in_flight| Arc::clone(in_flight.backend()))
     }
 
     /// Whether it has something in flight at a backend whose time to leave is over.

@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use super::latency::{Latency, Outcome};
 use crate::model::{GroupName, TargetId};
 use crate::telemetry::BackendMetrics;
 
@@ -26,6 +28,8 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// What it answered, by class.
     pub metrics: BackendMetrics,
+    /// When its own clock began.
+    born: Instant,
     load: Load,
 }
 
@@ -35,6 +39,8 @@ pub struct Backend {
 struct Load {
     in_flight: AtomicUsize,
     admission: AtomicU8,
+    /// A [`Latency`].
+    latency: AtomicU64,
 }
 
 /// Which new work a backend takes.
@@ -61,10 +67,21 @@ impl PartialEq for Backend {
 impl Eq for Backend {}
 
 impl Backend {
-    /// A backend that nothing is in flight at.
-    pub fn new(id: BackendId, group: GroupName, target: TargetId, address: Option<SocketAddr>, workers: usize) -> Self {
-        let load = Load { in_flight: AtomicUsize::new(0), admission: AtomicU8::new(Admission::All as u8) };
-        Self { id, group, target, address, metrics: BackendMetrics::new(workers), load }
+    /// A backend that nothing is in flight at, and of whose response time nothing is known.
+    pub fn new(
+        id: BackendId,
+        group: GroupName,
+        target: TargetId,
+        address: Option<SocketAddr>,
+        workers: usize,
+        now: Instant,
+    ) -> Self {
+        let load = Load {
+            in_flight: AtomicUsize::new(0),
+            admission: AtomicU8::new(Admission::All as u8),
+            latency: AtomicU64::new(Latency::UNKNOWN.to_bits()),
+        };
+        Self { id, group, target, address, metrics: BackendMetrics::new(workers), born: now, load }
     }
 
     /// Counts one more request or connection in flight until the guard is dropped.
@@ -102,6 +119,25 @@ impl Backend {
     /// Requests and connections in flight, over all workers.
     pub fn in_flight(&self) -> usize {
         self.load.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Notes what became of an attempt, and how long it took until its answer began or it failed.
+    pub fn learn(&self, outcome: Outcome, took: Duration, now: Instant) {
+        let (took_us, now_ms) = (took.as_secs_f32() * 1e6, self.clock_ms(now));
+        let update = |bits| Some(Latency::from_bits(bits).after(outcome, took_us, now_ms).to_bits());
+        // There always is a next value, so it cannot fail.
+        let _ = self.load.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    }
+
+    /// How slow its answers are to be expected now, in microseconds, if any were noted.
+    pub fn latency_us(&self, now: Instant) -> Option<f32> {
+        Latency::from_bits(self.load.latency.load(Ordering::Relaxed)).at(self.clock_ms(now))
+    }
+
+    /// Milliseconds since it began, as far as they fit.
+    fn clock_ms(&self, now: Instant) -> u32 {
+        let age = now.saturating_duration_since(self.born);
+        (age.as_secs() as u32).wrapping_mul(1_000).wrapping_add(age.subsec_millis())
     }
 }
 

@@ -91,7 +91,8 @@ impl Roll<'_> {
                 None => {
                     let fresh = *next_backend;
                     next_backend.0 += 1;
-                    Arc::new(Backend::new(fresh, name.clone(), id.clone(), address, self.workers))
+                    let (name, id, now) = (name.clone(), id.clone(), self.now.instant);
+                    Arc::new(Backend::new(fresh, name, id, address, self.workers, now))
                 }
             };
             members.push(self.registered(held, backend, kept));

@@ -7,6 +7,7 @@
 mod backend;
 mod compile;
 mod event;
+mod latency;
 mod live;
 mod members;
 mod observe;
@@ -16,6 +17,7 @@ mod snapshot;
 pub use backend::{Admission, Backend, BackendId, InFlight};
 pub use compile::{Now, Wanted, compile};
 pub use event::{Event, EventKind, difference};
+pub use latency::Outcome;
 pub use live::Live;
 pub use observe::{Observation, Observations, Observed, Observer};
 pub use publisher::Publisher;

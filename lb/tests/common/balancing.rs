@@ -2,25 +2,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lb::balance::{Balancer, Candidate, Pick};
-use lb::model::Algorithm::{self, LeastOutstandingRequests, RandomOfTwo, RoundRobin, WeightedRandom};
+use lb::model::Algorithm::{self, LeastOutstandingRequests, PeakEwma, RandomOfTwo, RoundRobin, WeightedRandom};
 use lb::state::{Backend, BackendId};
 
 use super::{group_name, id};
 
-pub(crate) const ALGORITHMS: [Algorithm; 4] = [RoundRobin, LeastOutstandingRequests, RandomOfTwo, WeightedRandom];
+pub(crate) const ALGORITHMS: [Algorithm; 5] =
+    [RoundRobin, LeastOutstandingRequests, RandomOfTwo, PeakEwma, WeightedRandom];
 
 pub(crate) fn candidates(weights: impl IntoIterator<Item = u16>) -> Vec<Candidate> {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let target = |index| id(&format!("t{index}"));
-    let backend = |index| Backend::new(BackendId(index), group_name("app"), target(index), Some(address), 1);
+    let now = Instant::now();
+    let backend = |index| Backend::new(BackendId(index), group_name("app"), target(index), Some(address), 1, now);
     let candidate = |(index, weight)| Candidate { backend: Arc::new(backend(index)), address, weight };
     (0..).zip(weights).map(candidate).collect()
 }
 
 pub(crate) fn pick(random: u64) -> Pick<'static> {
-    Pick { worker: 0, random, tried: &[], connections_max: 0 }
+    Pick { worker: 0, random, tried: &[], connections_max: 0, now: Instant::now() }
 }
 
 /// A sequence of numbers that is random enough for a pick and the same in every run.

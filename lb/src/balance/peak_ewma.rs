@@ -1,0 +1,50 @@
+//! Two at random by weight, and of these the one that will probably answer first: by its response time, of which
+//! peaks count at once and are forgotten slowly, times what is in flight there for its weight.
+//!
+//! A target that becomes slow loses its share with its first slow answer, and one that fails, however fast, with its
+//! first failures. What is known lies in the backends, so that all workers know it. Not here: how a peak is forgotten
+//! (`state::latency`).
+
+use std::time::{Duration, Instant};
+
+use super::random_of_two::Two;
+use super::{Balancer, Candidate, Pick};
+use crate::state::{Backend, Outcome};
+
+/// Response times that differ by less than this factor count as the same: peaks are noisy, and noise shall override
+/// neither weights nor counts.
+const ALIKE_FACTOR: f32 = 2.0;
+
+#[derive(Debug)]
+pub(super) struct PeakEwma {
+    two: Two,
+}
+
+impl PeakEwma {
+    pub(super) fn new(candidates: Vec<Candidate>) -> Self {
+        Self { two: Two::of(candidates) }
+    }
+}
+
+impl Balancer for PeakEwma {
+    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
+        let mut random = pick.random;
+        let first = self.two.first(pick, &mut random)?;
+        let pair = self.two.pair(first, pick, &mut random);
+        let [load, other_load] = pair.loads(&mut random).map(|load| (load + 1) as f32);
+        let [slowness, other_slowness] = compare(pair.first, pair.second, pick.now);
+        Some(if other_slowness * other_load < slowness * load { pair.second } else { pair.first })
+    }
+
+    fn learn(&self, backend: &Backend, outcome: Outcome, took: Duration, now: Instant) {
+        backend.learn(outcome, took, now);
+    }
+}
+
+/// How slow two candidates are beside each other. Who is not known yet counts as no different.
+fn compare(first: &Candidate, second: &Candidate, now: Instant) -> [f32; 2] {
+    match [first, second].map(|candidate| candidate.backend.latency_us(now)) {
+        [Some(one), Some(other)] if one > other * ALIKE_FACTOR || other > one * ALIKE_FACTOR => [one, other],
+        _ => [1.0, 1.0],
+    }
+}
