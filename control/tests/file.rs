@@ -5,7 +5,7 @@ use std::time::Duration;
 use control::file::{self, FileError, Loaded, Style};
 use control::schema::{AdminAuth, ProcessSettings};
 use lb::model::{
-    AccessLogDestination, AccessLogFormat, Algorithm, Global, HealthCheck, HealthCheckProtocol, ProbePort,
+    AccessLogDestination, AccessLogFormat, Algorithm, Global, HashKey, HealthCheck, HealthCheckProtocol, ProbePort,
     WhenAllUnhealthy,
 };
 
@@ -150,7 +150,12 @@ const LISTENER_MISTAKES: &[(&str, &str)] = &[
 
 const GROUP_MISTAKES: &[(&str, &str)] = &[
     ("algorithm = \"round-robin\"", "1:13: `round-robin` is no algorithm\n  hint: did you mean `round_robin`?"),
-    ("hash_key = \"path\"", "1:1: `hash_key` is not available in this version"),
+    ("hash_key = \"ip\"", "1:12: \"ip\" is not a hash key: expected source_ip, path, header:NAME or cookie:NAME"),
+    ("hash_key = \"header:\"", "1:12: \"header:\" is not a hash key: the name must have 1 to 256 characters"),
+    (
+        "hash_key = \"cookie:a b\"",
+        "1:12: \"cookie:a b\" is not a hash key: the name holds a character that names of headers and cookies may not have",
+    ),
     ("slow_start = \"30s\"", "1:1: `slow_start` is not available in this version"),
     ("send_proxy = \"v2\"", "1:1: `send_proxy` is not available in this version"),
     ("tls_verify = \"full\"", "1:1: `tls_verify` is not available in this version"),
@@ -410,7 +415,8 @@ fn what_is_written_holds() {
         trusted_proxies = ["10.0.0.0/8", "::1"]
         [[target_group]]
         name = "app"
-        algorithm = "round_robin"
+        algorithm = "consistent_hash"
+        hash_key = "header:X-User"
         when_all_unhealthy = "fail_closed"
         [target_group.health_check]
         port = 9000
@@ -439,7 +445,8 @@ fn what_is_written_holds() {
     assert_eq!((listener.bind.to_string().as_str(), listener.body_bytes_max), ("[::1]:8081", 10 << 30));
     assert_eq!(listener.forward.target_group.as_str(), "app");
     let [app, plain] = &loaded.declared.target_groups[..] else { panic!("two groups") };
-    assert_eq!((app.algorithm, app.when_all_unhealthy), (Algorithm::RoundRobin, WhenAllUnhealthy::FailClosed));
+    assert_eq!((app.algorithm, app.when_all_unhealthy), (Algorithm::ConsistentHash, WhenAllUnhealthy::FailClosed));
+    assert_eq!(app.hash_key, HashKey::Header("x-user".into()));
     assert_eq!(app.health_check.port, ProbePort::Fixed(9000));
     let HealthCheckProtocol::Http { headers, matcher, .. } = &app.health_check.protocol else { panic!("http") };
     let headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();

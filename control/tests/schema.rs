@@ -11,9 +11,9 @@ use control::schema::{
     self, AdminAuth, Document, ProcessSettings, read_document, read_listener, read_target, read_target_group,
 };
 use lb::model::{
-    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, Declared, Forward, Global, GroupName, HealthCheck,
-    HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher, Network, ProbePort, Shutdown,
-    Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
+    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, Declared, Forward, Global, GroupName, HashKey,
+    HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher, Network, ProbePort,
+    Shutdown, Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,7 +103,20 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
 }
 
 fn target_group() -> impl Strategy<Value = TargetGroup> {
-    let algorithm = prop_oneof![Just(Algorithm::RoundRobin), Just(Algorithm::LeastOutstandingRequests)];
+    let algorithm = prop::sample::select(vec![
+        Algorithm::RoundRobin,
+        Algorithm::LeastOutstandingRequests,
+        Algorithm::RandomOfTwo,
+        Algorithm::PeakEwma,
+        Algorithm::WeightedRandom,
+        Algorithm::ConsistentHash,
+    ]);
+    let hash_key = prop_oneof![
+        Just(HashKey::SourceIp),
+        Just(HashKey::Path),
+        "[a-z0-9-]{1,20}".prop_map(|name| HashKey::Header(name.into())),
+        "[A-Za-z0-9._-]{1,20}".prop_map(|name| HashKey::Cookie(name.into())),
+    ];
     let all_unhealthy = prop_oneof![Just(WhenAllUnhealthy::FailOpen), Just(WhenAllUnhealthy::FailClosed)];
     let times = (
         duration(0..=3_600_000),
@@ -113,11 +126,12 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(0..=3_600_000),
     );
     let counts = (0..=100_000usize, 0..=10_000_000usize);
-    (name(), algorithm, all_unhealthy, times, counts, health_check()).prop_map(
-        |(name, algorithm, when_all_unhealthy, times, counts, health_check)| TargetGroup {
+    (name(), (algorithm, hash_key), all_unhealthy, times, counts, health_check()).prop_map(
+        |(name, (algorithm, hash_key), when_all_unhealthy, times, counts, health_check)| TargetGroup {
             name: GroupName::parse(&name).unwrap(),
             protocol: TargetProtocol::Http,
             algorithm,
+            hash_key,
             deregistration_delay: times.0,
             when_all_unhealthy,
             initial_wait: times.1,

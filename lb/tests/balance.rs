@@ -171,6 +171,8 @@ fn some_candidates() -> impl Strategy<Value = Vec<u16>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_is_allowed_is_found_and_nothing_else(
         weights in some_candidates(),

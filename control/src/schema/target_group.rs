@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lb::model;
-use lb::model::{Algorithm, GroupName, TargetProtocol, WhenAllUnhealthy};
+use lb::model::{Algorithm, GroupName, HashKey, TargetProtocol, WhenAllUnhealthy};
 use serde_json::json;
 
-use super::notation::{Words, count_usize, duration, duration_text};
+use super::notation::{Words, count_usize, duration, duration_text, parsed};
 use super::reader::Reader;
 use super::{HOUR, HealthCheck, MINUTE, MS, Target, health_check, target};
 
@@ -20,8 +20,9 @@ const ALGORITHM: Words<Algorithm> = Words {
         ("random_of_two", Algorithm::RandomOfTwo),
         ("peak_ewma", Algorithm::PeakEwma),
         ("weighted_random", Algorithm::WeightedRandom),
+        ("consistent_hash", Algorithm::ConsistentHash),
     ],
-    later: &["consistent_hash"],
+    later: &[],
 };
 const WHEN_ALL_UNHEALTHY: Words<WhenAllUnhealthy> = Words {
     what: "behaviour",
@@ -37,10 +38,13 @@ pub struct TargetGroup {
     /// What its targets speak: `http`.
     #[schema(required = false, default = "http")]
     pub protocol: String,
-    /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two`, `peak_ewma` or
-    /// `weighted_random`.
+    /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two`, `peak_ewma`,
+    /// `weighted_random` or `consistent_hash`.
     #[schema(required = false, default = "least_outstanding_requests")]
     pub algorithm: String,
+    /// What of a request decides with `consistent_hash`: `source_ip`, `path`, `header:NAME` or `cookie:NAME`.
+    #[schema(required = false, default = "source_ip")]
+    pub hash_key: String,
     /// How long what is in flight at a target that leaves may take.
     #[schema(required = false, default = "300s")]
     pub deregistration_delay: String,
@@ -87,6 +91,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
     let group = model::TargetGroup {
         protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
         algorithm: reader.or("algorithm", default.algorithm, |value| ALGORITHM.parse(value)),
+        hash_key: reader.or("hash_key", default.hash_key, parsed(HashKey::parse)),
         deregistration_delay: reader.or(
             "deregistration_delay",
             default.deregistration_delay,
@@ -113,7 +118,6 @@ pub(super) fn read_with_targets(reader: &mut Reader<'_>) -> Option<(model::Targe
 }
 
 fn refuse_later(reader: &mut Reader<'_>) {
-    reader.later("hash_key", &json!("source_ip"));
     reader.later("slow_start", &json!("0s"));
     reader.later("tls_verify", &json!("none"));
     reader.later("tls_ca", &json!(null));
@@ -130,6 +134,7 @@ impl From<&model::TargetGroup> for TargetGroup {
             name: group.name.to_string(),
             protocol: PROTOCOL.word(group.protocol),
             algorithm: ALGORITHM.word(group.algorithm),
+            hash_key: group.hash_key.to_string(),
             deregistration_delay: duration_text(group.deregistration_delay),
             when_all_unhealthy: WHEN_ALL_UNHEALTHY.word(group.when_all_unhealthy),
             initial_wait: duration_text(group.initial_wait),

@@ -4,7 +4,10 @@
 //! counts lies in the backends or in cells that one worker alone writes. Not here: who is eligible
 //! (`state::compile`), stickiness, retries (`proxy::attempt`).
 
+mod consistent_hash;
+mod hash;
 mod least_outstanding_requests;
+mod maglev;
 mod peak_ewma;
 mod random_of_two;
 mod round_robin;
@@ -15,6 +18,8 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use hash::{hash_of, hash_of_address};
 
 use crate::model::Algorithm;
 use crate::state::{Admission, Backend, BackendId, Outcome};
@@ -43,6 +48,8 @@ pub struct Pick<'a> {
     pub connections_max: usize,
     /// The time, give or take how long a head takes to arrive.
     pub now: Instant,
+    /// The hash of the request's key, where the algorithm asks for one and the request has it.
+    pub hash: Option<u64>,
 }
 
 impl Pick<'_> {
@@ -75,6 +82,7 @@ pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, s
         Algorithm::LeastOutstandingRequests => {
             Box::new(least_outstanding_requests::LeastOutstandingRequests::new(candidates))
         }
+        Algorithm::ConsistentHash => Box::new(consistent_hash::ConsistentHash::new(candidates, workers)),
         Algorithm::PeakEwma => Box::new(peak_ewma::PeakEwma::new(candidates)),
         Algorithm::RandomOfTwo => Box::new(random_of_two::RandomOfTwo::new(candidates)),
         Algorithm::WeightedRandom => Box::new(weighted_random::WeightedRandom::new(candidates)),

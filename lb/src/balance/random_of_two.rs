@@ -11,7 +11,7 @@ const DRAWS_MAX: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct RandomOfTwo {
-    two: Two,
+    pub(super) two: Two,
 }
 
 impl RandomOfTwo {

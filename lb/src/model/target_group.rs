@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{GroupName, HealthCheck, HealthCheckProtocol};
+use super::{GroupName, HashKey, HealthCheck, HealthCheckProtocol};
 
 /// A target group as it is wanted, less its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct TargetGroup {
     pub protocol: TargetProtocol,
     /// How one of them is chosen.
     pub algorithm: Algorithm,
+    /// What of a request decides, where the algorithm hashes.
+    pub hash_key: HashKey,
     /// How long what is in flight at a target that leaves may take.
     pub deregistration_delay: Duration,
     /// What to do when no target is healthy but some are unhealthy.
@@ -41,6 +43,7 @@ impl TargetGroup {
             name,
             protocol: TargetProtocol::Http,
             algorithm: Algorithm::LeastOutstandingRequests,
+            hash_key: HashKey::SourceIp,
             deregistration_delay: Duration::from_secs(300),
             when_all_unhealthy: WhenAllUnhealthy::FailOpen,
             initial_wait: Duration::from_secs(3),
@@ -74,6 +77,8 @@ pub enum Algorithm {
     PeakEwma,
     /// At random, by weight.
     WeightedRandom,
+    /// The same for the same key of a request.
+    ConsistentHash,
 }
 
 /// What to do when no target of a group is healthy.

@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod flow;
 mod handle;
+mod hash_key;
 mod headers;
 mod local;
 mod metered;

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::desk::Desk;
 use super::door::Front;
 use super::error::{Failure, Repeatable};
+use super::hash_key;
 use crate::balance::Pick;
 use crate::state::{BackendId, InFlight, Outcome, Pool};
 use crate::stream::Stream;
@@ -31,7 +32,7 @@ pub(super) async fn reach<S: Stream>(
 ) -> Result<Reached, Failure> {
     let mut tried = Tried::default();
     loop {
-        let chosen = choose(client, &tried).await?;
+        let chosen = choose(client, desk, &tried).await?;
         let began = if tried.count == 0 { client.began_at } else { Instant::now() };
         account.tries(chosen.in_flight.backend(), chosen.address);
         tried.add(chosen.in_flight.backend().id);
@@ -112,11 +113,11 @@ impl Tried {
 }
 
 /// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it.
-async fn choose<S: Stream>(client: &mut Client<S>, tried: &Tried) -> Result<Chosen, Failure> {
+async fn choose<S: Stream>(client: &mut Client<S>, desk: &Desk, tried: &Tried) -> Result<Chosen, Failure> {
     let mut waits_until: Option<Instant> = None;
     loop {
         let front = client.tether.door.front();
-        match pick(&front, client, tried) {
+        match pick(&front, client, desk, tried) {
             Ok(chosen) => return Ok(chosen),
             Err(Failure::NoTarget) if front.frontend.pool.waiting => {
                 let until = *waits_until.get_or_insert_with(|| Instant::now() + front.frontend.pool.group.initial_wait);
@@ -128,12 +129,13 @@ async fn choose<S: Stream>(client: &mut Client<S>, tried: &Tried) -> Result<Chos
 }
 
 /// Picks a target and counts the request in there: one that was not tried, or else any.
-fn pick<S>(front: &Rc<Front>, client: &Client<S>, tried: &Tried) -> Result<Chosen, Failure> {
+fn pick<S>(front: &Rc<Front>, client: &Client<S>, desk: &Desk, tried: &Tried) -> Result<Chosen, Failure> {
     let pool = &front.frontend.pool;
     let mut ids = [BackendId(0); ATTEMPTS_MAX];
     let known = tried.ids.iter().flatten().zip(&mut ids).map(|(id, slot)| *slot = *id).count();
+    let hash = pool.hash_key().and_then(|key| hash_key::hash(key, client.peer.ip(), front, desk));
     for tried in [&ids[..known], &[]] {
-        if let Some((in_flight, address)) = pick_from(pool, client, tried) {
+        if let Some((in_flight, address)) = pick_from(pool, client, hash, tried) {
             if pool.failed_open {
                 pool.metrics.workers.of(client.local.worker).failed_open.add(1);
             }
@@ -150,7 +152,12 @@ fn pick<S>(front: &Rc<Front>, client: &Client<S>, tried: &Tried) -> Result<Chose
     Err(Failure::NoTarget)
 }
 
-fn pick_from<S>(pool: &Pool, client: &Client<S>, tried: &[BackendId]) -> Option<(InFlight, SocketAddr)> {
+fn pick_from<S>(
+    pool: &Pool,
+    client: &Client<S>,
+    hash: Option<u64>,
+    tried: &[BackendId],
+) -> Option<(InFlight, SocketAddr)> {
     let connections_max = pool.group.connections_max;
     for _ in 0..PICKS_MAX {
         let pick = Pick {
@@ -159,6 +166,7 @@ fn pick_from<S>(pool: &Pool, client: &Client<S>, tried: &[BackendId]) -> Option<
             tried,
             connections_max,
             now: client.began_at,
+            hash,
         };
         let candidate = pool.balancer.pick(&pick)?;
         // What was allowed a moment ago may be full or closed by now.

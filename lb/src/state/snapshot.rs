@@ -6,7 +6,9 @@ use std::time::{Instant, SystemTime};
 
 use crate::balance::Balancer;
 use crate::listen::BoundSocket;
-use crate::model::{Config, Forward, GroupName, HeldTarget, Listener, ListenerName, TargetGroup, TargetId};
+use crate::model::{
+    Algorithm, Config, Forward, GroupName, HashKey, HeldTarget, Listener, ListenerName, TargetGroup, TargetId,
+};
 use crate::state::{Backend, BackendId};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 
@@ -160,6 +162,16 @@ impl Snapshot {
 }
 
 impl Pool {
+    /// How one of its targets is chosen.
+    pub fn algorithm(&self) -> Algorithm {
+        self.forward.algorithm.unwrap_or(self.group.algorithm)
+    }
+
+    /// What of a request the choice depends on, if it does.
+    pub fn hash_key(&self) -> Option<&HashKey> {
+        (self.algorithm() == Algorithm::ConsistentHash).then_some(&self.group.hash_key)
+    }
+
     /// All that stands under one id: the registered target first, then what is leaving.
     pub fn members_of(&self, target: &TargetId) -> &[Member] {
         let start = self.members.partition_point(|member| member.backend.target < *target);

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lb::balance::{Balancer, Candidate, Pick};
-use lb::model::Algorithm::{self, LeastOutstandingRequests, PeakEwma, RandomOfTwo, RoundRobin, WeightedRandom};
+use lb::model::Algorithm::{
+    self, ConsistentHash, LeastOutstandingRequests, PeakEwma, RandomOfTwo, RoundRobin, WeightedRandom,
+};
 use lb::state::{Backend, BackendId};
 
 use super::{group_name, id};
 
-pub(crate) const ALGORITHMS: [Algorithm; 5] =
-    [RoundRobin, LeastOutstandingRequests, RandomOfTwo, PeakEwma, WeightedRandom];
+pub(crate) const ALGORITHMS: [Algorithm; 6] =
+    [RoundRobin, LeastOutstandingRequests, RandomOfTwo, PeakEwma, WeightedRandom, ConsistentHash];
 
 pub(crate) fn candidates(weights: impl IntoIterator<Item = u16>) -> Vec<Candidate> {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
@@ -23,7 +25,7 @@ pub(crate) fn candidates(weights: impl IntoIterator<Item = u16>) -> Vec<Candidat
 }
 
 pub(crate) fn pick(random: u64) -> Pick<'static> {
-    Pick { worker: 0, random, tried: &[], connections_max: 0, now: Instant::now() }
+    Pick { worker: 0, random, tried: &[], connections_max: 0, now: Instant::now(), hash: Some(random) }
 }
 
 /// A sequence of numbers that is random enough for a pick and the same in every run.

@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use lb::listen::BoundSockets;
 use lb::model::{
-    Algorithm, Change, Config, Forward, GroupName, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName,
-    ListenerProtocol, Origin, ProbePort, Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight,
-    WhenAllUnhealthy,
+    Algorithm, Change, Config, Forward, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener,
+    ListenerName, ListenerProtocol, Origin, ProbePort, Target, TargetGroup, TargetId, TargetProtocol, Threshold,
+    Weight, WhenAllUnhealthy,
 };
 use lb::state::{HealthState, Verdict, Wanted};
 
@@ -99,6 +99,7 @@ pub(crate) fn group(name: &str) -> TargetGroup {
         name: group_name(name),
         protocol: TargetProtocol::Http,
         algorithm: Algorithm::LeastOutstandingRequests,
+        hash_key: HashKey::SourceIp,
         deregistration_delay: Duration::from_secs(300),
         when_all_unhealthy: WhenAllUnhealthy::FailOpen,
         initial_wait: Duration::from_secs(3),

@@ -4,6 +4,7 @@
 mod attempts;
 mod basics;
 mod changes;
+mod choosing;
 #[path = "../common/mod.rs"]
 mod common;
 mod house;
