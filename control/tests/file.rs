@@ -156,7 +156,7 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
         "hash_key = \"cookie:a b\"",
         "1:12: \"cookie:a b\" is not a hash key: the name holds a character that names of headers and cookies may not have",
     ),
-    ("slow_start = \"30s\"", "1:1: `slow_start` is not available in this version"),
+    ("slow_start = \"2h\"", "1:14: 2h is out of range: expected 0s to 1h"),
     ("send_proxy = \"v2\"", "1:1: `send_proxy` is not available in this version"),
     ("tls_verify = \"full\"", "1:1: `tls_verify` is not available in this version"),
     ("tls_ca = \"ca.pem\"", "1:1: `tls_ca` is not available in this version"),

@@ -124,6 +124,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(10..=300_000),
         duration(100..=86_400_000),
         duration(0..=3_600_000),
+        duration(0..=3_600_000),
     );
     let counts = (0..=100_000usize, 0..=10_000_000usize);
     (name(), (algorithm, hash_key), all_unhealthy, times, counts, health_check()).prop_map(
@@ -133,6 +134,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
             algorithm,
             hash_key,
             deregistration_delay: times.0,
+            slow_start: times.5,
             when_all_unhealthy,
             initial_wait: times.1,
             connect_timeout: times.2,

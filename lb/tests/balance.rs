@@ -11,10 +11,10 @@ use lb::state::{BackendId, InFlight};
 use proptest::prelude::*;
 
 /// Each candidate's count, as a part of what its weight gives it.
-fn ratios(counts: &[u32], weights: &[u16]) -> Vec<f64> {
+fn ratios(counts: &[u32], weights: &[u32]) -> Vec<f64> {
     let picks: u32 = counts.iter().sum();
-    let total: u32 = weights.iter().map(|&weight| u32::from(weight)).sum();
-    let share = |weight: u16| f64::from(picks) * f64::from(weight) / f64::from(total);
+    let total: u32 = weights.iter().sum();
+    let share = |weight: u32| f64::from(picks) * f64::from(weight) / f64::from(total);
     counts.iter().zip(weights).map(|(&count, &weight)| f64::from(count) / share(weight)).collect()
 }
 
@@ -35,11 +35,11 @@ fn shares_follow_weights() {
 
 #[test]
 fn shares_follow_odd_weights_of_a_thousand() {
-    let weights: Vec<u16> = (0..1000).map(|index: u32| (index * 7919 % 997 + 1) as u16).collect();
+    let weights: Vec<u32> = (0..1000).map(|index: u32| index * 7919 % 997 + 1).collect();
     // In order, every share of up to two hundred picks is right within three of them, and all together within 2 %.
     let balancer = build(RoundRobin, candidates(weights.clone()), 1, 7);
     let in_order = counts(&chosen(&*balancer, 100_000), weights.len());
-    let total: u32 = weights.iter().map(|&weight| u32::from(weight)).sum();
+    let total: u32 = weights.iter().sum();
     let mut strayed = 0.0;
     for (&count, &weight) in in_order.iter().zip(&weights) {
         let share = 100_000.0 * f64::from(weight) / f64::from(total);
@@ -52,8 +52,7 @@ fn shares_follow_odd_weights_of_a_thousand() {
     let balancer = build(LeastOutstandingRequests, candidates(weights.clone()), 1, 7);
     let at_random = counts(&chosen(&*balancer, 1_000_000), weights.len());
     let tenths = |all: &[u32]| all.chunks(100).map(|tenth| tenth.iter().sum()).collect::<Vec<u32>>();
-    let wanted: Vec<u16> =
-        weights.chunks(100).map(|tenth| (tenth.iter().map(|&w| u32::from(w)).sum::<u32>() / 10) as u16).collect();
+    let wanted: Vec<u32> = weights.chunks(100).map(|tenth| tenth.iter().sum::<u32>() / 10).collect();
     for ratio in ratios(&tenths(&at_random), &wanted) {
         assert!((ratio - 1.0).abs() < 0.02, "{ratio}");
     }
@@ -162,11 +161,11 @@ fn nobody_is_favoured_by_place() {
     }
 }
 
-fn some_candidates() -> impl Strategy<Value = Vec<u16>> {
+fn some_candidates() -> impl Strategy<Value = Vec<u32>> {
     prop_oneof![
-        prop::collection::vec(1u16..=1000, 0..80),
-        prop::collection::vec(1u16..=3, 0..80),
-        (1usize..200, 1u16..=1000).prop_map(|(count, weight)| vec![weight; count]),
+        prop::collection::vec(1u32..=1000, 0..80),
+        prop::collection::vec(1u32..=3, 0..80),
+        (1usize..200, 1u32..=1000).prop_map(|(count, weight)| vec![weight; count]),
     ]
 }
 
@@ -204,11 +203,11 @@ proptest! {
     }
 
     #[test]
-    fn turns_are_exact_for_any_weights_that_fit(weights in prop::collection::vec(1u16..=40, 1..40), seed in any::<u64>()) {
-        let total = weights.iter().map(|&weight| usize::from(weight)).sum();
+    fn turns_are_exact_for_any_weights_that_fit(weights in prop::collection::vec(1u32..=40, 1..40), seed in any::<u64>()) {
+        let total = weights.iter().map(|&weight| weight as usize).sum();
         let balancer = build(RoundRobin, candidates(weights.clone()), 1, seed);
         let counts = counts(&chosen(&*balancer, total), weights.len());
-        prop_assert!(counts.iter().zip(&weights).all(|(&count, &weight)| count == u32::from(weight)), "{counts:?}");
+        prop_assert!(counts.iter().zip(&weights).all(|(&count, &weight)| count == weight), "{counts:?}");
     }
 
     #[test]

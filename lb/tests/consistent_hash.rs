@@ -143,7 +143,7 @@ fn without_a_key_the_less_loaded_is_chosen() {
 proptest! {
     #[test]
     fn the_bound_holds_whatever_keys_are_popular(
-        weights in prop::collection::vec(1u16..=20, 1..=60),
+        weights in prop::collection::vec(1u32..=20, 1..=60),
         seed in any::<u64>(),
         keys in 1u64..40,
         requests in 1usize..600,

@@ -21,7 +21,7 @@ struct Course {
 }
 
 impl Course {
-    fn over(weights: &[u16]) -> Self {
+    fn over(weights: &[u32]) -> Self {
         let balancer = build(PeakEwma, candidates(weights.iter().copied()), 1, 7);
         Self { balancer, randoms: Box::new(randoms(42)), now: Instant::now(), every: Duration::from_millis(2) }
     }

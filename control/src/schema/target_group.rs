@@ -48,6 +48,9 @@ pub struct TargetGroup {
     /// How long what is in flight at a target that leaves may take.
     #[schema(required = false, default = "300s")]
     pub deregistration_delay: String,
+    /// In how long a target that becomes healthy while others serve gets its full share; `0s`: at once.
+    #[schema(required = false, default = "0s")]
+    pub slow_start: String,
     /// What to do when no target is healthy: `fail_open` or `fail_closed`.
     #[schema(required = false, default = "fail_open")]
     pub when_all_unhealthy: String,
@@ -97,6 +100,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
             default.deregistration_delay,
             duration(Duration::ZERO..=HOUR),
         ),
+        slow_start: reader.or("slow_start", default.slow_start, duration(Duration::ZERO..=HOUR)),
         when_all_unhealthy: reader
             .or("when_all_unhealthy", default.when_all_unhealthy, |value| WHEN_ALL_UNHEALTHY.parse(value)),
         initial_wait: reader.or("initial_wait", default.initial_wait, duration(Duration::ZERO..=5 * MINUTE)),
@@ -118,7 +122,6 @@ pub(super) fn read_with_targets(reader: &mut Reader<'_>) -> Option<(model::Targe
 }
 
 fn refuse_later(reader: &mut Reader<'_>) {
-    reader.later("slow_start", &json!("0s"));
     reader.later("tls_verify", &json!("none"));
     reader.later("tls_ca", &json!(null));
     reader.later("tls_server_name", &json!(null));
@@ -136,6 +139,7 @@ impl From<&model::TargetGroup> for TargetGroup {
             algorithm: ALGORITHM.word(group.algorithm),
             hash_key: group.hash_key.to_string(),
             deregistration_delay: duration_text(group.deregistration_delay),
+            slow_start: duration_text(group.slow_start),
             when_all_unhealthy: WHEN_ALL_UNHEALTHY.word(group.when_all_unhealthy),
             initial_wait: duration_text(group.initial_wait),
             connect_timeout: duration_text(group.connect_timeout),

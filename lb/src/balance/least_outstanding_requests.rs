@@ -89,5 +89,5 @@ impl Balancer for LeastOutstandingRequests {
 /// The load of a candidate with a random fraction of a request more, for its weight.
 fn load(candidate: &Candidate, in_flight: usize, bits: u64) -> f32 {
     let fraction = (bits & 0xffff) as f32 / 65_536.0;
-    (in_flight as f32 + fraction) / f32::from(candidate.weight)
+    (in_flight as f32 + fraction) / candidate.weight as f32
 }

@@ -31,8 +31,8 @@ pub struct Candidate {
     pub backend: Arc<Backend>,
     /// Where this pool reaches it (a forward may name another port than the target's own).
     pub address: SocketAddr,
-    /// Its share, 1 to 1000.
-    pub weight: u16,
+    /// Its share beside the others', 1 to 100,000.
+    pub weight: u32,
 }
 
 /// What a choice may depend on.

@@ -94,12 +94,12 @@ impl Balancer for RoundRobin {
 /// Candidates of one weight take turns in the places of their class, and the classes are merged by the time at which
 /// each place is due. So it costs the same for ten thousand candidates as for ten.
 fn lay_out(candidates: &[Candidate], divisor: u64, turn: u64) -> Box<[u32]> {
-    let mut classes: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+    let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (index, candidate) in candidates.iter().enumerate() {
         classes.entry(candidate.weight).or_default().push(index as u32);
     }
     let classes: Vec<_> = classes.into_iter().rev().collect();
-    let places = |(weight, members): &(u16, Vec<u32>)| u64::from(*weight) / divisor * members.len() as u64;
+    let places = |(weight, members): &(u32, Vec<u32>)| u64::from(*weight) / divisor * members.len() as u64;
     let counts: Vec<_> = classes.iter().map(places).collect();
     // The place number `place` of a class with `count` places is due at (place + 1/2) / count of a turn.
     let due = |class: usize, place: u64| Reverse((((2 * place + 1) << 32) / counts[class], class, place));

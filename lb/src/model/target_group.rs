@@ -18,6 +18,8 @@ pub struct TargetGroup {
     pub hash_key: HashKey,
     /// How long what is in flight at a target that leaves may take.
     pub deregistration_delay: Duration,
+    /// In how long a target that becomes healthy while others serve gets its full share. 0: at once.
+    pub slow_start: Duration,
     /// What to do when no target is healthy but some are unhealthy.
     pub when_all_unhealthy: WhenAllUnhealthy,
     /// How long a request waits while the whole group has not had its first verdict.
@@ -45,6 +47,7 @@ impl TargetGroup {
             algorithm: Algorithm::LeastOutstandingRequests,
             hash_key: HashKey::SourceIp,
             deregistration_delay: Duration::from_secs(300),
+            slow_start: Duration::ZERO,
             when_all_unhealthy: WhenAllUnhealthy::FailOpen,
             initial_wait: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(2),

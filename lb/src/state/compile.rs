@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::members::{Roll, call_roll};
+use super::slow_start;
 use crate::balance::{self, Candidate};
 use crate::listen::BoundSockets;
 use crate::model::{Config, Forward, GroupName, Held, Listener, ListenerName, TargetGroup, WhenAllUnhealthy};
@@ -69,19 +70,21 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
         for forward in forwards {
             let old = previous.and_then(|previous| previous.pools.get(forward));
             let kept = old.filter(|old| {
-                Arc::ptr_eq(&old.members, &members) && Arc::ptr_eq(&old.group, &settings) && old.used == roll.used
+                let same = Arc::ptr_eq(&old.members, &members) && Arc::ptr_eq(&old.group, &settings);
+                same && old.used == roll.used && old.slow_until.is_none_or(|until| now.instant < until)
             });
             let pool = kept.cloned().unwrap_or_else(|| {
                 let seed = seed(generation, forward, now);
                 let (group, members, metrics) = (Arc::clone(&settings), Arc::clone(&members), Arc::clone(&metrics));
-                Arc::new(pool(forward.clone(), group, roll.used, members, metrics, wanted.workers, seed))
+                Arc::new(pool(forward.clone(), &roll, group, members, metrics, seed))
             });
             pools.insert(forward.clone(), pool);
         }
     }
     let frontends = frontends(wanted, &pools, previous);
     let leaving = pools.values().flat_map(|pool| pool.members.iter()).filter_map(|member| member.leaves_at);
-    let wake_at = leaving.min();
+    let slow = pools.values().filter_map(|pool| pool.slow_until);
+    let wake_at = leaving.chain(slow).min();
     Snapshot { generation, config: Arc::clone(&wanted.config), frontends, pools, next_backend, wake_at }
 }
 
@@ -104,11 +107,10 @@ fn settings(roll: &Roll<'_>) -> Option<Arc<TargetGroup>> {
 /// Chooses who may take new work: the healthy; failing that the unhealthy, where the group fails open.
 fn pool(
     forward: Forward,
+    roll: &Roll<'_>,
     group: Arc<TargetGroup>,
-    used: bool,
     members: Arc<[Member]>,
     metrics: Arc<GroupMetrics>,
-    workers: usize,
     seed: u64,
 ) -> Pool {
     let mut takers = Takers::default();
@@ -124,12 +126,26 @@ fn pool(
     let failed_open = takers.healthy == 0 && takers.unhealthy > 0 && fails_open;
     let chosen = if failed_open { TargetState::Unhealthy } else { TargetState::Healthy };
     let chosen = members.iter().filter(|member| member.state == chosen);
-    let candidates: Vec<_> = chosen.filter_map(|member| candidate(member, forward.port)).collect();
-    let eligible = candidates.len();
-    let waiting = takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0;
+    let (slow_start, now) = (group.slow_start, roll.now);
+    let candidate =
+        |member: &Member| candidate(member, forward.port, slow_start::weight(member, slow_start, now.instant));
+    let candidates: Vec<_> = chosen.clone().filter_map(candidate).collect();
+    let is_slow = chosen.into_iter().any(|member| slow_start::is_slow(member, slow_start, now.instant));
     let algorithm = forward.algorithm.unwrap_or(group.algorithm);
-    let balancer = balance::build(algorithm, candidates, workers, seed);
-    Pool { forward, group, used, members, balancer, eligible, waiting, failed_open, metrics }
+    let serving_since = roll.pool.and_then(|old| old.serving_since).unwrap_or(now.wall);
+    Pool {
+        used: roll.used,
+        eligible: candidates.len(),
+        balancer: balance::build(algorithm, candidates, roll.workers, seed),
+        waiting: takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0,
+        failed_open,
+        serving_since: (takers.healthy > 0).then_some(serving_since),
+        slow_until: is_slow.then(|| now.instant + slow_start::step(slow_start)),
+        forward,
+        group,
+        members,
+        metrics,
+    }
 }
 
 /// How many targets that have a share are in which state.
@@ -140,8 +156,7 @@ struct Takers {
     initial: usize,
 }
 
-fn candidate(member: &Member, port: Option<u16>) -> Option<Candidate> {
-    let weight = member.held.weight().get();
+fn candidate(member: &Member, port: Option<u16>, weight: u32) -> Option<Candidate> {
     let mut address = member.backend.address.filter(|_| weight > 0)?;
     if let Some(port) = port {
         address.set_port(port);

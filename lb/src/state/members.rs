@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::slow_start;
 use crate::model::{Group, GroupName, HeldTarget, Host, TargetId};
 use crate::state::{Backend, BackendId, HealthState, Member, Now, Observed, Pool, TargetState, Verdict};
 
@@ -95,7 +96,9 @@ impl Roll<'_> {
                     Arc::new(Backend::new(fresh, name, id, address, self.workers, now))
                 }
             };
-            members.push(self.registered(held, backend, kept));
+            // To have learnt its address is no new beginning.
+            let unresolved = || same.iter().find(|member| member.backend.address.is_none());
+            members.push(self.registered(held, backend, kept.or_else(unresolved)));
             let others = same.iter().filter(|member| !kept.is_some_and(|kept| std::ptr::eq(kept, *member)));
             members.extend(others.filter_map(|member| self.leaving(member, true)));
         }
@@ -118,16 +121,17 @@ impl Roll<'_> {
     }
 
     /// A wanted target. It keeps its `since` while it keeps its state.
-    fn registered(&self, held: &Arc<HeldTarget>, backend: Arc<Backend>, kept: Option<&Member>) -> Member {
+    fn registered(&self, held: &Arc<HeldTarget>, backend: Arc<Backend>, before: Option<&Member>) -> Member {
         let (state, reason, since) = self.state_of(held, &backend);
-        let kept = kept.filter(|kept| kept.state == state && kept.leaves_at.is_none());
+        let kept = before.filter(|before| before.state == state && before.leaves_at.is_none());
+        let slow_since = kept.map_or_else(|| slow_start::begins(self, before, state), |kept| kept.slow_since);
         let since = since.or(kept.map(|kept| kept.since)).unwrap_or(self.now.wall);
         let reason = match (reason, kept) {
             (Reason::Seen(reason), _) => Arc::clone(reason),
             (Reason::Ours(ours), Some(kept)) if *ours == *kept.reason => Arc::clone(&kept.reason),
             (Reason::Ours(ours), _) => ours.into(),
         };
-        Member { held: Arc::clone(held), backend, state, reason, since, leaves_at: None }
+        Member { held: Arc::clone(held), backend, state, reason, since, slow_since, leaves_at: None }
     }
 
     fn state_of(&self, held: &HeldTarget, backend: &Backend) -> (TargetState, Reason<'_>, Option<SystemTime>) {
@@ -165,6 +169,7 @@ impl Roll<'_> {
             state: TargetState::Draining,
             reason: format!("{what}: what is in flight has {delay:?} to finish").into(),
             since: self.now.wall,
+            slow_since: None,
             leaves_at: Some(self.now.instant + delay.min(LEAVING_MAX)),
         })
     }

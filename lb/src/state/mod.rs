@@ -12,6 +12,7 @@ mod live;
 mod members;
 mod observe;
 mod publisher;
+mod slow_start;
 mod snapshot;
 
 pub use backend::{Admission, Backend, BackendId, InFlight};

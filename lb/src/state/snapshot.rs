@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub pools: BTreeMap<Forward, Arc<Pool>>,
     /// The id the next new backend gets.
     pub next_backend: BackendId,
-    /// When to compile again although nothing changes (a drain's deadline).
+    /// When to compile again although nothing changes (a drain's deadline, the next step of a slow start).
     pub wake_at: Option<Instant>,
 }
 
@@ -64,6 +64,10 @@ pub struct Pool {
     pub waiting: bool,
     /// Whether unhealthy targets are used because none is healthy.
     pub failed_open: bool,
+    /// Since when at least one target has been healthy, while one is.
+    pub serving_since: Option<SystemTime>,
+    /// When the share of a target that starts slowly grows.
+    pub slow_until: Option<Instant>,
     /// The group's counters.
     pub metrics: Arc<GroupMetrics>,
 }
@@ -81,6 +85,8 @@ pub struct Member {
     pub reason: Arc<str>,
     /// Since when.
     pub since: SystemTime,
+    /// Healthy, and since when its share has been growing, if it did not have all of it at once.
+    pub slow_since: Option<Instant>,
     /// Deregistered: what is in flight is cut at this time.
     pub leaves_at: Option<Instant>,
 }

@@ -15,7 +15,7 @@ use super::{group_name, id};
 pub(crate) const ALGORITHMS: [Algorithm; 6] =
     [RoundRobin, LeastOutstandingRequests, RandomOfTwo, PeakEwma, WeightedRandom, ConsistentHash];
 
-pub(crate) fn candidates(weights: impl IntoIterator<Item = u16>) -> Vec<Candidate> {
+pub(crate) fn candidates(weights: impl IntoIterator<Item = u32>) -> Vec<Candidate> {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let target = |index| id(&format!("t{index}"));
     let now = Instant::now();

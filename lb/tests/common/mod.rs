@@ -101,6 +101,7 @@ pub(crate) fn group(name: &str) -> TargetGroup {
         algorithm: Algorithm::LeastOutstandingRequests,
         hash_key: HashKey::SourceIp,
         deregistration_delay: Duration::from_secs(300),
+        slow_start: Duration::ZERO,
         when_all_unhealthy: WhenAllUnhealthy::FailOpen,
         initial_wait: Duration::from_secs(3),
         connect_timeout: Duration::from_secs(2),

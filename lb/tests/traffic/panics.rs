@@ -33,6 +33,8 @@ fn snapshot(want: &Want) -> Snapshot {
         eligible: 0,
         waiting: false,
         failed_open: false,
+        serving_since: None,
+        slow_until: None,
         metrics: Arc::clone(&frontend.pool.metrics),
     };
     *frontend = Arc::new(Frontend {
