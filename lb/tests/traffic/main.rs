@@ -3,6 +3,7 @@
 
 mod attempts;
 mod basics;
+mod cancellations;
 mod changes;
 mod choosing;
 #[path = "../common/mod.rs"]

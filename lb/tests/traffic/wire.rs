@@ -77,6 +77,26 @@ impl Wire {
         String::from_utf8(std::mem::take(&mut self.buffer)).expect("UTF-8")
     }
 
+    /// Reads until something has come that ends like a head; no, if the stream ends or breaks before.
+    pub(crate) fn hears(&mut self) -> bool {
+        let mut heard = Vec::new();
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = self.stream.read(&mut chunk) {
+            heard.extend_from_slice(&chunk[..count]);
+            if heard.windows(4).any(|window| window == b"\r\n\r\n") {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads what comes within a moment, if anything does.
+    pub(crate) fn glance(&mut self) {
+        self.stream.set_read_timeout(Some(std::time::Duration::from_millis(3))).unwrap();
+        let _ = self.stream.read(&mut [0; 4096]);
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    }
+
     /// How the stream ends: cleanly, or by a reset. What came before is dropped.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         let mut waste = [0; 65536];
