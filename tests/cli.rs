@@ -302,6 +302,21 @@ async fn run_needs_no_file() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_had_is_exit_code_1_and_named() {
+    let held = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = held.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("elbow.toml");
+    std::fs::write(&path, GOOD.replace("127.0.0.1:0", &taken)).unwrap();
+    let (path, state) = (path.to_str().unwrap(), directory.path().join("state"));
+    let output = run(&["run", "-c", path, "--admin", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()]).await;
+    assert!(output.status.code() == Some(1) && said(&output).contains(&taken), "{}", said(&output));
+    drop(held);
+    let output = run(&["run", "-c", path, "--admin", "127.0.0.1:0", "--state-dir", "/dev/null/state"]).await;
+    assert!(output.status.code() == Some(1) && said(&output).contains("/dev/null/state"), "{}", said(&output));
+}
+
+#[tokio::test]
 async fn the_demo_shows_traffic_over_three_servers() {
     let mut command = elbow();
     command.args(["demo", "--seconds", "6"]);

@@ -76,6 +76,58 @@ async fn the_expectation_of_a_body_that_is_too_long_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_client_may_send_around_its_chunks_is_limited() {
+    let upstream = Upstream::answering("ok").await;
+    let lb = Setup::targets(&[&upstream]).start().await;
+    let endless = [
+        format!("1;{}", "x".repeat(3_000_000)),
+        format!("0\r\n{}", "X-Trailer: y\r\n".repeat(200_000)),
+        format!("0\r\nX-Trailer: {}", "y".repeat(3_000_000)),
+    ];
+    for body in endless {
+        let mut client = lb.connect().await;
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.send(body).await;
+        match client.try_response().await {
+            Ok(response) => assert!(matches!(response.status, 400 | 413 | 431), "{}", response.head.first_line),
+            Err(broken) => assert!(matches!(broken, Broken::Closed | Broken::Reset), "{broken:?}"),
+        }
+    }
+    assert_eq!(lb.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_target_may_send_around_its_answer_is_limited() {
+    let upstream = Upstream::answering("ok").await;
+    let lb = Setup::targets(&[&upstream]).start().await;
+    let heads = [
+        format!("HTTP/1.1 200 OK\r\nX-Endless: {}", "y".repeat(3_000_000)),
+        format!("HTTP/1.1 200 OK\r\n{}", "X: y\r\n".repeat(100_000)),
+        format!("HTTP/1.1 200 {}", "OK".repeat(1_000_000)),
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(10_000),
+    ];
+    for head in heads {
+        upstream.set(move |_| vec![Act::ReadBody, Act::Write(head.clone().into()), Act::Hold]);
+        let mut client = lb.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let last = loop {
+            match client.try_response().await {
+                Ok(response) if response.status == 103 => {}
+                last => break last,
+            }
+        };
+        match last {
+            Ok(response) => response.assert_made_by_elbow(502),
+            Err(broken) => assert!(matches!(broken, Broken::Closed | Broken::Reset), "{broken:?}"),
+        }
+    }
+    let around = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;{}", "x".repeat(3_000_000));
+    upstream.set(move |_| vec![Act::Write(around.clone().into()), Act::Hold]);
+    let cut = exchange(lb.web(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.map(|response| response.status);
+    assert!(matches!(cut, Ok(502) | Err(Broken::Truncated | Broken::Reset)), "{cut:?}");
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_come_to_its_end_is_a_408() {
     let upstream = Upstream::answering("ok").await;
     let lb = Setup::targets(&[&upstream]).listener("head_timeout = \"400ms\"").start().await;

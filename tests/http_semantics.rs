@@ -38,6 +38,17 @@ async fn connection_close_is_honoured_on_either_side() {
 }
 
 #[tokio::test]
+async fn nothing_is_read_after_a_request_that_closes() {
+    let upstream = Upstream::answering("ok").await;
+    let lb = Setup::targets(&[&upstream]).start().await;
+    let mut client = lb.connect().await;
+    client.send("GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.text(), "ok");
+    client.assert_closed().await;
+    assert_eq!(upstream.only_request().path(), "/1");
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let first = Gate::closed();
     let held = first.clone();

@@ -133,6 +133,26 @@ async fn what_is_in_flight_longer_than_deregistration_delay_is_cut() {
 }
 
 #[tokio::test]
+async fn a_websocket_at_a_leaving_target_ends_with_deregistration_delay() {
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let chat = Upstream::start(move |_| vec![Act::Write(switching.into()), Act::Echo]).await;
+    let lb = Setup::default().group("deregistration_delay = \"1s\"").quick_health_check().start_cold().await;
+    lb.admin().register("app", "chat", chat.address()).await;
+    lb.until("app", "chat", "healthy").await;
+    let mut client = lb.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 101);
+    assert_eq!(lb.admin().targets("app").await[0]["in_flight"], 1);
+    let started = Instant::now();
+    assert_eq!(lb.admin().delete(&format!("{TARGETS}/chat")).await.status, 202);
+    client.send("still here").await;
+    client.assert_reads(b"still here").await;
+    client.assert_closed().await;
+    assert!(started.elapsed() >= ms(950), "{:?}", started.elapsed());
+    eventually("it to have left", PATIENCE, async || lb.admin().targets("app").await.is_empty()).await;
+}
+
+#[tokio::test]
 async fn deregistering_can_wait_until_it_has_left() {
     let (lb, _leaver, gate, mut client) = in_flight("60s").await;
     let waited = lb.admin().delete(&format!("{TARGETS}/leaver?wait=drained&timeout=300ms")).await;

@@ -98,6 +98,43 @@ async fn what_is_in_flight_on_a_listener_that_goes_finishes() {
 }
 
 #[tokio::test]
+async fn a_target_that_the_file_drops_finishes_what_it_has() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let leaver = Upstream::start(move |_| [vec![Act::Until(held.clone())], answer(200, "finished")].concat()).await;
+    let stays = Upstream::answering("stays").await;
+    let mut lb = Setup::default().target("leaver", &leaver, "").start().await;
+    let mut client = lb.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    leaver.wait_for_requests(1).await;
+    assert_eq!(lb.reload(&Setup::default().target("stays", &stays, "").toml()).await.status, 200);
+    assert_eq!(lb.target_states("app").await["leaver"], "draining");
+    for _ in 0..5 {
+        assert_eq!(lb.get("/").await.text(), "stays", "it waits for the first verdict about the new one");
+    }
+    gate.open();
+    assert_eq!(client.response().await.text(), "finished");
+    eventually("the old one to have left", PATIENCE, async || lb.target_states("app").await.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_listener_may_lead_elsewhere_from_one_request_to_the_next() {
+    let (old, new) = (Upstream::answering("old").await, Upstream::answering("new").await);
+    let other = format!(
+        "[[target_group]]\nname = \"other\"\n[[target_group.target]]\nid = \"n\"\naddress = \"{}\"\n",
+        new.address()
+    );
+    let setup = Setup::targets(&[&old]).more(&other);
+    let mut lb = setup.clone().start().await;
+    let mut client = lb.connect().await;
+    assert_eq!(client.get("/").await.text(), "old");
+    let answer = lb.reload(&setup.toml().replace("target_group = \"app\"", "target_group = \"other\"")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(client.get("/").await.text(), "new", "on the same connection");
+    assert_eq!(lb.get("/").await.text(), "new");
+}
+
+#[tokio::test]
 async fn connections_queued_on_a_listener_that_goes_are_answered() {
     let upstream = Upstream::answering("ok").await;
     let setup = Setup::targets(&[&upstream]);
