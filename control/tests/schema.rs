@@ -142,6 +142,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
             keepalive_timeout: times.4,
             idle_connections_max: counts.0,
             connections_max: counts.1,
+            stickiness: None,
             health_check,
         },
     )

@@ -136,6 +136,7 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
         | Change::DeleteTarget(origin, ..)
         | Change::Declare(origin, _) => (Some(*origin), false),
         Change::Drain(..) | Change::Reweigh(..) | Change::Adjust(..) => (None, true),
+        Change::PutCookieKeys(_) | Change::RotateCookieKey(_) => (None, false),
     };
     if let Some(by) = by {
         let of_others: Vec<_> = [Origin::File, Origin::Api].into_iter().filter(|origin| *origin != by).collect();

@@ -105,7 +105,7 @@ impl Reloader {
                 return Err(placed.map_or(ReloadError::Refused(refused), ReloadError::File));
             }
         };
-        let Difference { added, changed, removed, global } = applied.before.difference(&applied.config);
+        let Difference { added, changed, removed, global, cookie_keys: _ } = applied.before.difference(&applied.config);
         Ok(Reloaded { revision: applied.revision, added, changed, removed, global })
     }
 }

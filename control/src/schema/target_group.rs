@@ -109,6 +109,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         keepalive_timeout: reader.or("keepalive_timeout", default.keepalive_timeout, duration(Duration::ZERO..=HOUR)),
         idle_connections_max: reader.or("idle_connections_max", default.idle_connections_max, count_usize(0..=100_000)),
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
+        stickiness: default.stickiness,
         health_check: health_check?,
         name: name?,
     };

@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::{Adjustment, Global, GroupName, Listener, ListenerName, Origin, Target, TargetGroup, TargetId, Weight};
+use super::{
+    Adjustment, CookieKey, CookieKeys, Global, GroupName, Listener, ListenerName, Origin, Target, TargetGroup,
+    TargetId, Weight,
+};
 
 /// One wanted change, applied whole or refused whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub enum Change {
     Adjust(GroupName, Target, Adjustment),
     /// Everything an origin wants, in one set: what it no longer declares goes, nothing of another origin does.
     Declare(Origin, Declared),
+    /// Replaces the keys of elbow's own cookies.
+    PutCookieKeys(CookieKeys),
+    /// Seals cookies with another key from now on; those that older keys sealed still hold.
+    RotateCookieKey(CookieKey),
 }
 
 /// The full set of what one origin wants.
@@ -102,6 +109,8 @@ impl fmt::Display for Change {
             Self::Drain(group, id, false) => write!(f, "undrains {}", target(group, id)),
             Self::Reweigh(group, id, weight) => write!(f, "gives weight {} to {}", weight.get(), target(group, id)),
             Self::Adjust(group, on, _) => write!(f, "adjusts {}", target(group, &on.id)),
+            Self::PutCookieKeys(keys) => write!(f, "puts {} cookie keys", keys.iter().count()),
+            Self::RotateCookieKey(key) => write!(f, "rotates the cookie key to {:08x}", key.id),
             Self::Declare(origin, declared) => write!(
                 f,
                 "{origin} declares {} listeners, {} target groups and {} targets",

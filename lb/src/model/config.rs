@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::change::conflicts;
 use super::{
-    Change, Declared, Global, GroupName, Listener, ListenerName, ObjectRef, Rejected, Target, TargetGroup, TargetId,
-    Weight,
+    Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName, ObjectRef, Rejected, Target, TargetGroup,
+    TargetId, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -17,6 +17,8 @@ pub struct Config {
     pub revision: u64,
     /// Process-wide settings.
     pub global: Arc<Global>,
+    /// The keys of elbow's own cookies.
+    pub cookie_keys: Arc<CookieKeys>,
     /// Listeners by name.
     pub listeners: BTreeMap<ListenerName, Arc<Held<Listener>>>,
     /// Target groups, each with its targets, by name.
@@ -111,7 +113,8 @@ impl Config {
             next.make(change)?;
         }
         next.check(self)?;
-        let same = next.global == self.global && next.listeners == self.listeners && next.groups == self.groups;
+        let same_own = next.global == self.global && next.cookie_keys == self.cookie_keys;
+        let same = same_own && next.listeners == self.listeners && next.groups == self.groups;
         Ok(if same { self.clone() } else { next })
     }
 
@@ -144,7 +147,16 @@ impl Config {
                 _ => Ok(()),
             },
             Change::Declare(origin, declared) => self.declare(*origin, declared),
+            Change::PutCookieKeys(keys) => self.put_cookie_keys(keys.clone()),
+            Change::RotateCookieKey(key) => self.put_cookie_keys(self.cookie_keys.rotated(key.clone())),
         }
+    }
+
+    fn put_cookie_keys(&mut self, keys: CookieKeys) -> Result<(), Rejected> {
+        if *self.cookie_keys != keys {
+            self.cookie_keys = Arc::new(keys);
+        }
+        Ok(())
     }
 
     fn put_listener(&mut self, origin: Origin, listener: &Listener) -> Result<(), Rejected> {

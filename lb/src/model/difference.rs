@@ -16,12 +16,18 @@ pub struct Difference {
     pub removed: Vec<ObjectRef>,
     /// Whether process-wide settings are not the same.
     pub global: bool,
+    /// Whether the keys of cookies are not the same.
+    pub cookie_keys: bool,
 }
 
 impl Config {
     /// What is not the same in `next`. Costs little where both share their parts.
     pub fn difference(&self, next: &Self) -> Difference {
-        let mut found = Difference { global: self.global != next.global, ..Difference::default() };
+        let mut found = Difference {
+            global: self.global != next.global,
+            cookie_keys: self.cookie_keys != next.cookie_keys,
+            ..Difference::default()
+        };
         compare(&self.listeners, &next.listeners, |name, before, now| {
             found.note(ObjectRef::Listener(name.clone()), before, now);
         });

@@ -64,6 +64,6 @@ impl fmt::Display for HashKey {
 }
 
 /// RFC 9110, 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -5,22 +5,26 @@
 
 mod change;
 mod config;
+mod cookie_keys;
 mod difference;
 mod global;
 mod hash_key;
 mod health_check;
 mod listener;
 mod name;
+mod stickiness;
 mod target;
 mod target_group;
 
 pub use change::{Change, Declared, ObjectRef, Rejected};
 pub use config::{Adjustment, Config, Group, Held, HeldTarget, Origin};
+pub use cookie_keys::{COOKIE_KEYS_MAX, CookieKey, CookieKeys};
 pub use difference::Difference;
 pub use global::{AccessLog, AccessLogDestination, AccessLogFormat, Global, Shutdown};
 pub use hash_key::{HashKey, InvalidHashKey};
 pub use health_check::{HealthCheck, HealthCheckProtocol, Matcher, OutOfRange, ProbePort, Threshold};
 pub use listener::{Forward, Listener, ListenerProtocol, Network};
 pub use name::{GroupName, InvalidName, ListenerName, TargetId};
+pub use stickiness::{CookieName, InvalidCookieName, OnUnavailable, Stickiness, StickyBy};
 pub use target::{Host, HostPort, InvalidAddress, Target, Weight};
 pub use target_group::{Algorithm, TargetGroup, TargetProtocol, WhenAllUnhealthy};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{GroupName, HashKey, HealthCheck, HealthCheckProtocol};
+use super::{GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness};
 
 /// A target group as it is wanted, less its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct TargetGroup {
     pub idle_connections_max: usize,
     /// The most requests or connections in flight at one target, all workers together. 0: no limit.
     pub connections_max: usize,
+    /// What keeps a client at its target, if anything.
+    pub stickiness: Option<Stickiness>,
     /// How its targets are checked.
     pub health_check: HealthCheck,
 }
@@ -55,6 +57,7 @@ impl TargetGroup {
             keepalive_timeout: Duration::from_secs(4),
             idle_connections_max: 64,
             connections_max: 0,
+            stickiness: None,
             health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
         }
     }

@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use lb::listen::BoundSockets;
 use lb::model::{
-    Algorithm, Change, Config, Forward, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener,
-    ListenerName, ListenerProtocol, Origin, ProbePort, Target, TargetGroup, TargetId, TargetProtocol, Threshold,
-    Weight, WhenAllUnhealthy,
+    Change, Config, Forward, GroupName, HostPort, Listener, ListenerName, ListenerProtocol, Origin, Target,
+    TargetGroup, TargetId, Weight,
 };
 use lb::state::{HealthState, Verdict, Wanted};
 
@@ -95,29 +94,7 @@ pub(crate) fn target(name: &str, address: &str, weight: u64) -> Target {
 }
 
 pub(crate) fn group(name: &str) -> TargetGroup {
-    TargetGroup {
-        name: group_name(name),
-        protocol: TargetProtocol::Http,
-        algorithm: Algorithm::LeastOutstandingRequests,
-        hash_key: HashKey::SourceIp,
-        deregistration_delay: Duration::from_secs(300),
-        slow_start: Duration::ZERO,
-        when_all_unhealthy: WhenAllUnhealthy::FailOpen,
-        initial_wait: Duration::from_secs(3),
-        connect_timeout: Duration::from_secs(2),
-        response_timeout: Duration::from_secs(60),
-        keepalive_timeout: Duration::from_secs(4),
-        idle_connections_max: 64,
-        connections_max: 0,
-        health_check: HealthCheck {
-            protocol: HealthCheckProtocol::Tcp,
-            port: ProbePort::Traffic,
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(5),
-            healthy_threshold: Threshold::new(2).expect("legal"),
-            unhealthy_threshold: Threshold::new(2).expect("legal"),
-        },
-    }
+    TargetGroup::new(group_name(name))
 }
 
 pub(crate) fn listener(name: &str, forward: Forward) -> Listener {
