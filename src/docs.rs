@@ -47,6 +47,7 @@ fn the_reference_of_the_configuration_tells_the_real_defaults() {
         target_group = "app"
         [[target_group]]
         name = "app"
+        stickiness = {}
         health_check = {}
         target = [{ address = "10.0.0.11:80" }]
     "#;

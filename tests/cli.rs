@@ -73,10 +73,6 @@ async fn what_comes_later_is_refused_as_such() {
     let in_group = |keys: &str| GOOD.replace("name = \"app\"", &format!("name = \"app\"\n{keys}"));
     let in_listener = |keys: &str| GOOD.replace("name = \"web\"", &format!("name = \"web\"\n{keys}"));
     let later = [
-        in_group("algorithm = \"peak_ewma\""),
-        in_group("algorithm = \"random_of_two\""),
-        in_group("algorithm = \"consistent_hash\"\nhash_key = \"path\""),
-        in_group("slow_start = \"30s\""),
         in_group("protocol = \"https\""),
         in_group("tls_verify = \"full\""),
         in_group("send_proxy = \"v2\""),
@@ -84,10 +80,6 @@ async fn what_comes_later_is_refused_as_such() {
         in_listener("protocol = \"tcp\""),
         in_listener("certificates = [\"a\"]"),
         in_listener("proxy_protocol = \"accept\""),
-        GOOD.replace(
-            "[[target_group.target]]",
-            "[target_group.stickiness]\ntype = \"lb_cookie\"\n[[target_group.target]]",
-        ),
         GOOD.replace(
             "[[target_group.target]]",
             "[target_group.health_check]\nprotocol = \"https\"\n[[target_group.target]]",

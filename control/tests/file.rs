@@ -5,8 +5,8 @@ use std::time::Duration;
 use control::file::{self, FileError, Loaded, Style};
 use control::schema::{AdminAuth, ProcessSettings};
 use lb::model::{
-    AccessLogDestination, AccessLogFormat, Algorithm, Global, HashKey, HealthCheck, HealthCheckProtocol, ProbePort,
-    WhenAllUnhealthy,
+    AccessLogDestination, AccessLogFormat, Algorithm, CookieName, Global, HashKey, HealthCheck, HealthCheckProtocol,
+    OnUnavailable, ProbePort, Stickiness, StickyBy, WhenAllUnhealthy,
 };
 
 fn environment(name: &str) -> Option<String> {
@@ -162,7 +162,42 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
     ("tls_ca = \"ca.pem\"", "1:1: `tls_ca` is not available in this version"),
     ("tls_server_name = \"web\"", "1:1: `tls_server_name` is not available in this version"),
     ("when_all_unhealthy = \"fail\"", "1:22: `fail` is no behaviour\n  hint: did you mean `fail_open`?"),
-    ("[target_group.stickiness]\ntype = \"lb_cookie\"", "1:15: `stickiness` is not available in this version"),
+    (
+        "[target_group.stickiness]\ntype = \"cookie\"",
+        "2:8: `cookie` is no type of stickiness\n  hint: did you mean `lb_cookie`?",
+    ),
+    ("[target_group.stickiness]\ntype = \"app_cookie\"", "1:1: `cookie_name` is missing"),
+    (
+        "[target_group.stickiness]\ntype = \"app_cookie\"\ncookie_name = \"ELBOW\"",
+        "3:15: ELBOW is the cookie that elbow sets beside the application's\n  hint: name the application's own cookie, such as \"JSESSIONID\"",
+    ),
+    (
+        "[target_group.stickiness]\ntype = \"app_cookie\"\ncookie_name = \"SID\"\nduration = \"1h\"",
+        "4:1: `duration` belongs to lb_cookie\n  hint: the binding lasts as long as the application's cookie",
+    ),
+    (
+        "[target_group.stickiness]\ntype = \"source_ip\"\ncookie_name = \"SID\"",
+        "3:1: `cookie_name` means nothing to source_ip, which sets no cookie",
+    ),
+    (
+        "[target_group.stickiness]\ntype = \"source_ip\"\nduration = \"1h\"",
+        "3:1: `duration` belongs to lb_cookie\n  hint: the address alone decides",
+    ),
+    (
+        "[target_group.stickiness]\ncookie_name = \"a b\"",
+        "2:15: \"a b\" is not the name of a cookie: expected 1 to 256 letters, digits or any of !#$%&'*+-.^_`|~",
+    ),
+    ("[target_group.stickiness]\nduration = \"999ms\"", "2:12: 999ms is out of range: expected 1s to 8760h"),
+    ("[target_group.stickiness]\nduration = \"8761h\"", "2:12: 8761h is out of range: expected 1s to 8760h"),
+    (
+        "[target_group.stickiness]\nduration = 60",
+        "2:12: a duration is a string with a unit\n  hint: write \"60s\" for seconds, or \"60ms\"",
+    ),
+    (
+        "[target_group.stickiness]\non_unavailable = \"503\"",
+        "2:18: `503` is no behaviour\n  hint: available: repick, fail",
+    ),
+    ("stickyness = {}", "1:1: unknown key `stickyness`\n  hint: did you mean `stickiness`?"),
     ("[target_group.discovery.ec2]\nport = 80", "1:15: `discovery` is not available in this version"),
     (
         "[[target_group.target]]\naddress = \"10.0.0.1\"",
@@ -359,6 +394,10 @@ fn the_defaults_may_be_written() {
         connections_max = 0
         tls_verify = "none"
         send_proxy = "off"
+        [target_group.stickiness]
+        type = "lb_cookie"
+        cookie_name = "ELBOW"
+        on_unavailable = "repick"
         [target_group.health_check]
         protocol = "http"
         path = "/"
@@ -381,6 +420,7 @@ fn the_defaults_may_be_written() {
         listener = [{ name = "web", bind = "0.0.0.0:8080", target_group = "app" }]
         [[target_group]]
         name = "app"
+        stickiness = {}
         health_check = {}
         target = [{ address = "10.0.0.11:80" }]
         "#,
@@ -418,6 +458,10 @@ fn what_is_written_holds() {
         algorithm = "consistent_hash"
         hash_key = "header:X-User"
         when_all_unhealthy = "fail_closed"
+        [target_group.stickiness]
+        type = "app_cookie"
+        cookie_name = "JSESSIONID"
+        on_unavailable = "fail"
         [target_group.health_check]
         port = 9000
         host = "web.internal"
@@ -427,6 +471,7 @@ fn what_is_written_holds() {
         matcher = "200,301-302"
         [[target_group]]
         name = "plain"
+        stickiness = { type = "source_ip" }
         "#,
     )
     .unwrap();
@@ -452,6 +497,10 @@ fn what_is_written_holds() {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(headers, [("Accept", "${x} b"), ("X-Probe", "a")]);
     assert!(matcher.holds(301) && !matcher.holds(201));
+    let application = StickyBy::AppCookie { name: CookieName::parse("JSESSIONID").unwrap() };
+    assert_eq!(app.stickiness, Some(Stickiness { by: application, on_unavailable: OnUnavailable::Fail }));
+    let address = Stickiness { by: StickyBy::SourceIp, on_unavailable: OnUnavailable::Repick };
+    assert_eq!(plain.stickiness, Some(address));
     assert_eq!(plain.health_check, HealthCheck::new(HealthCheckProtocol::Tcp), "without a table: over TCP");
 }
 

@@ -11,9 +11,10 @@ use control::schema::{
     self, AdminAuth, Document, ProcessSettings, read_document, read_listener, read_target, read_target_group,
 };
 use lb::model::{
-    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, Declared, Forward, Global, GroupName, HashKey,
-    HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher, Network, ProbePort,
-    Shutdown, Target, TargetGroup, TargetId, TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
+    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CookieName, Declared, Forward, Global, GroupName,
+    HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher, Network,
+    OWN_COOKIE_NAME, OnUnavailable, ProbePort, Shutdown, Stickiness, StickyBy, Target, TargetGroup, TargetId,
+    TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -102,6 +103,17 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
     })
 }
 
+fn stickiness() -> impl Strategy<Value = Stickiness> {
+    let name = || "[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}";
+    let own = (name(), option::of(duration(1_000..=31_536_000_000)));
+    let own = own.prop_map(|(name, duration)| StickyBy::LbCookie { name: CookieName::parse(&name).unwrap(), duration });
+    let application = name().prop_filter("elbow's own", |name| name != OWN_COOKIE_NAME);
+    let application = application.prop_map(|name| StickyBy::AppCookie { name: CookieName::parse(&name).unwrap() });
+    let by = prop_oneof![own, application, Just(StickyBy::SourceIp)];
+    let on_unavailable = prop_oneof![Just(OnUnavailable::Repick), Just(OnUnavailable::Fail)];
+    (by, on_unavailable).prop_map(|(by, on_unavailable)| Stickiness { by, on_unavailable })
+}
+
 fn target_group() -> impl Strategy<Value = TargetGroup> {
     let algorithm = prop::sample::select(vec![
         Algorithm::RoundRobin,
@@ -127,8 +139,8 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(0..=3_600_000),
     );
     let counts = (0..=100_000usize, 0..=10_000_000usize);
-    (name(), (algorithm, hash_key), all_unhealthy, times, counts, health_check()).prop_map(
-        |(name, (algorithm, hash_key), when_all_unhealthy, times, counts, health_check)| TargetGroup {
+    (name(), (algorithm, hash_key), all_unhealthy, times, counts, (option::of(stickiness()), health_check())).prop_map(
+        |(name, (algorithm, hash_key), when_all_unhealthy, times, counts, (stickiness, health_check))| TargetGroup {
             name: GroupName::parse(&name).unwrap(),
             protocol: TargetProtocol::Http,
             algorithm,
@@ -142,7 +154,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
             keepalive_timeout: times.4,
             idle_connections_max: counts.0,
             connections_max: counts.1,
-            stickiness: None,
+            stickiness,
             health_check,
         },
     )
@@ -308,6 +320,17 @@ fn a_group_of_the_api_takes_no_targets() {
     let problems = read_target_group(&app, &json!({ "target": [] })).unwrap_err();
     let [problem] = &problems.iter().collect::<Vec<_>>()[..] else { panic!("{problems}") };
     assert_eq!(problem.pointer, "/target");
+}
+
+#[test]
+fn a_group_without_stickiness_may_say_so() {
+    let app = GroupName::parse("app").unwrap();
+    for body in [json!({}), json!({ "stickiness": null })] {
+        assert_eq!(read_target_group(&app, &body).unwrap().stickiness, None);
+    }
+    let by_default = read_target_group(&app, &json!({ "stickiness": {} })).unwrap().stickiness.unwrap();
+    let by = StickyBy::LbCookie { name: CookieName::parse("ELBOW").unwrap(), duration: None };
+    assert_eq!(by_default, Stickiness { by, on_unavailable: OnUnavailable::Repick });
 }
 
 #[test]

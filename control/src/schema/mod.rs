@@ -15,6 +15,7 @@ mod notation;
 mod owned;
 mod problem;
 mod reader;
+mod stickiness;
 mod target;
 mod target_group;
 
@@ -30,6 +31,7 @@ pub use health_check::HealthCheck;
 pub use listener::Listener;
 pub use owned::{Adjusted, Owned, read_owned, write_owned};
 pub use problem::{Problem, Problems};
+pub use stickiness::Stickiness;
 pub use target::Target;
 pub use target_group::TargetGroup;
 
@@ -44,6 +46,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads the body of `PUT /v1/listeners/{name}`: the keys of `[[listener]]`, where `name` may be left out and must not
 /// differ.

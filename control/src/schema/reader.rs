@@ -84,6 +84,18 @@ impl<'a> Reader<'a> {
         within(value, self.pointer_to(key), self.problems, read)
     }
 
+    /// A table within that may be absent (or null): outer `None` where it is there and wrong.
+    pub(super) fn table_if_any<T>(
+        &mut self,
+        key: &'static str,
+        read: impl for<'r> FnOnce(&mut Reader<'r>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.take(key) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => within(value, self.pointer_to(key), self.problems, read).map(Some),
+        }
+    }
+
     /// A list of tables; absent, it is empty. Those that could not be read are left out (and noted).
     pub(super) fn tables<T>(
         &mut self,

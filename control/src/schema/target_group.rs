@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::notation::{Words, count_usize, duration, duration_text, parsed};
 use super::reader::Reader;
-use super::{HOUR, HealthCheck, MINUTE, MS, Target, health_check, target};
+use super::{HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, health_check, stickiness, target};
 
 const PROTOCOL: Words<TargetProtocol> =
     Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
@@ -72,6 +72,9 @@ pub struct TargetGroup {
     /// The most in flight at one target, all workers together; 0: no limit.
     #[schema(required = false, default = 0)]
     pub connections_max: u64,
+    /// What keeps a client at its target. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stickiness: Option<Stickiness>,
     /// How its targets are checked. Absent on writing: over TCP.
     #[schema(required = false)]
     pub health_check: HealthCheck,
@@ -86,11 +89,8 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
     let name = super::name_of(reader, named, GroupName::parse);
     let default = model::TargetGroup::new(GroupName::parse("unnamed").ok()?);
     refuse_later(reader);
-    let health_check = if reader.has("health_check") {
-        reader.table("health_check", health_check::read)
-    } else {
-        Some(default.health_check)
-    };
+    let stickiness = reader.table_if_any("stickiness", stickiness::read);
+    let health_check = reader.table_if_any("health_check", health_check::read);
     let group = model::TargetGroup {
         protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
         algorithm: reader.or("algorithm", default.algorithm, |value| ALGORITHM.parse(value)),
@@ -109,8 +109,8 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         keepalive_timeout: reader.or("keepalive_timeout", default.keepalive_timeout, duration(Duration::ZERO..=HOUR)),
         idle_connections_max: reader.or("idle_connections_max", default.idle_connections_max, count_usize(0..=100_000)),
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
-        stickiness: default.stickiness,
-        health_check: health_check?,
+        stickiness: stickiness?,
+        health_check: health_check?.unwrap_or(default.health_check),
         name: name?,
     };
     Some(group)
@@ -127,7 +127,6 @@ fn refuse_later(reader: &mut Reader<'_>) {
     reader.later("tls_ca", &json!(null));
     reader.later("tls_server_name", &json!(null));
     reader.later("send_proxy", &json!("off"));
-    reader.later("stickiness", &json!(null));
     reader.later("discovery", &json!(null));
 }
 
@@ -148,6 +147,7 @@ impl From<&model::TargetGroup> for TargetGroup {
             keepalive_timeout: duration_text(group.keepalive_timeout),
             idle_connections_max: group.idle_connections_max as u64,
             connections_max: group.connections_max as u64,
+            stickiness: group.stickiness.as_ref().map(Stickiness::from),
             health_check: HealthCheck::from(&group.health_check),
             target: Vec::new(),
         }

@@ -25,6 +25,6 @@ pub use hash_key::{HashKey, InvalidHashKey};
 pub use health_check::{HealthCheck, HealthCheckProtocol, Matcher, OutOfRange, ProbePort, Threshold};
 pub use listener::{Forward, Listener, ListenerProtocol, Network};
 pub use name::{GroupName, InvalidName, ListenerName, TargetId};
-pub use stickiness::{CookieName, InvalidCookieName, OnUnavailable, Stickiness, StickyBy};
+pub use stickiness::{CookieName, InvalidCookieName, OWN_COOKIE_NAME, OnUnavailable, Stickiness, StickyBy};
 pub use target::{Host, HostPort, InvalidAddress, Target, Weight};
 pub use target_group::{Algorithm, TargetGroup, TargetProtocol, WhenAllUnhealthy};

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::hash_key::is_token_byte;
 
+/// The name of elbow's own cookie where no other was asked for; beside a cookie of the application it has no other.
+pub const OWN_COOKIE_NAME: &str = "ELBOW";
+
 /// The longest name of a cookie, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
