@@ -197,6 +197,20 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
         "[target_group.stickiness]\non_unavailable = \"503\"",
         "2:18: `503` is no behaviour\n  hint: available: repick, fail",
     ),
+    ("[target_group.ejection]\nfailures = -1", "2:12: -1 is not a whole number from 0 to 1000"),
+    (
+        "[target_group.ejection]\nmax = \"1m\"",
+        "2:1: unknown key `max`\n  hint: known here are failures, duration, duration_max",
+    ),
+    (
+        "[target_group.ejection]\nduration = \"10m\"",
+        "2:12: the longest duration, 300s (the default), is shorter than the first, 600s\n  hint: write duration_max = \"600s\", or more",
+    ),
+    (
+        "[target_group.ejection]\nduration_max = \"5s\"",
+        "2:16: the longest duration, 5s, is shorter than the first, 10s\n  hint: write duration_max = \"10s\", or more",
+    ),
+    ("ejection = false", "1:12: expected a table, found true or false"),
     ("stickyness = {}", "1:1: unknown key `stickyness`\n  hint: did you mean `stickiness`?"),
     ("[target_group.discovery.ec2]\nport = 80", "1:15: `discovery` is not available in this version"),
     (

@@ -11,9 +11,9 @@ use control::schema::{
     self, AdminAuth, Document, ProcessSettings, read_document, read_listener, read_target, read_target_group,
 };
 use lb::model::{
-    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CookieName, Declared, Forward, Global, GroupName,
-    HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher, Network,
-    OWN_COOKIE_NAME, OnUnavailable, ProbePort, Shutdown, Stickiness, StickyBy, Target, TargetGroup, TargetId,
+    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CookieName, Declared, Ejection, Forward, Global,
+    GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher,
+    Network, OWN_COOKIE_NAME, OnUnavailable, ProbePort, Shutdown, Stickiness, StickyBy, Target, TargetGroup, TargetId,
     TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
@@ -114,6 +114,15 @@ fn stickiness() -> impl Strategy<Value = Stickiness> {
     (by, on_unavailable).prop_map(|(by, on_unavailable)| Stickiness { by, on_unavailable })
 }
 
+fn ejection() -> impl Strategy<Value = Ejection> {
+    let times = duration(100..=86_400_000).prop_flat_map(|first| (Just(first), 0..=86_400_000u64));
+    (0..=1000u32, times).prop_map(|(failures, (duration, longest))| Ejection {
+        failures,
+        duration,
+        duration_max: duration.max(Duration::from_millis(longest)),
+    })
+}
+
 fn target_group() -> impl Strategy<Value = TargetGroup> {
     let algorithm = prop::sample::select(vec![
         Algorithm::RoundRobin,
@@ -139,23 +148,27 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(0..=3_600_000),
     );
     let counts = (0..=100_000usize, 0..=10_000_000usize);
-    (name(), (algorithm, hash_key), all_unhealthy, times, counts, (option::of(stickiness()), health_check())).prop_map(
-        |(name, (algorithm, hash_key), when_all_unhealthy, times, counts, (stickiness, health_check))| TargetGroup {
-            name: GroupName::parse(&name).unwrap(),
-            protocol: TargetProtocol::Http,
-            algorithm,
-            hash_key,
-            deregistration_delay: times.0,
-            slow_start: times.5,
-            when_all_unhealthy,
-            initial_wait: times.1,
-            connect_timeout: times.2,
-            response_timeout: times.3,
-            keepalive_timeout: times.4,
-            idle_connections_max: counts.0,
-            connections_max: counts.1,
-            stickiness,
-            health_check,
+    let live = (option::of(stickiness()), ejection(), health_check());
+    (name(), (algorithm, hash_key), all_unhealthy, times, counts, live).prop_map(
+        |(name, (algorithm, hash_key), when_all_unhealthy, times, counts, (stickiness, ejection, health_check))| {
+            TargetGroup {
+                name: GroupName::parse(&name).unwrap(),
+                protocol: TargetProtocol::Http,
+                algorithm,
+                hash_key,
+                deregistration_delay: times.0,
+                slow_start: times.5,
+                when_all_unhealthy,
+                initial_wait: times.1,
+                connect_timeout: times.2,
+                response_timeout: times.3,
+                keepalive_timeout: times.4,
+                idle_connections_max: counts.0,
+                connections_max: counts.1,
+                stickiness,
+                ejection,
+                health_check,
+            }
         },
     )
 }

@@ -246,7 +246,7 @@ impl Task {
 impl Watched {
     fn new(member: &Member, address: SocketAddr, identity: u64, check: &Arc<Check>) -> Self {
         let verdict = match member.state {
-            TargetState::Healthy => Verdict::Healthy,
+            TargetState::Healthy | TargetState::Ejected => Verdict::Healthy,
             TargetState::Unhealthy => Verdict::Unhealthy,
             _ => Verdict::Initial,
         };

@@ -8,6 +8,7 @@
 //! only. Not here: TOML, lines and columns ([`crate::file`]).
 
 mod document;
+mod ejection;
 mod global;
 mod health_check;
 mod listener;
@@ -26,6 +27,7 @@ use lb::model::{GroupName, InvalidName, ListenerName, TargetId};
 use serde_json::Value;
 
 pub use document::{Document, read_document};
+pub use ejection::Ejection;
 pub use global::{AccessLog, Admin, AdminAuth, Limits, ProcessSettings, Shutdown, State, Workers};
 pub use health_check::HealthCheck;
 pub use listener::Listener;

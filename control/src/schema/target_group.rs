@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::notation::{Words, count_usize, duration, duration_text, parsed};
 use super::reader::Reader;
-use super::{HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, health_check, stickiness, target};
+use super::{Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, ejection, health_check, stickiness, target};
 
 const PROTOCOL: Words<TargetProtocol> =
     Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
@@ -75,6 +75,9 @@ pub struct TargetGroup {
     /// What keeps a client at its target. Absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stickiness: Option<Stickiness>,
+    /// When a target that fails requests is taken out, and for how long.
+    #[schema(required = false)]
+    pub ejection: Ejection,
     /// How its targets are checked. Absent on writing: over TCP.
     #[schema(required = false)]
     pub health_check: HealthCheck,
@@ -91,6 +94,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
     refuse_later(reader);
     let stickiness = reader.table_if_any("stickiness", stickiness::read);
     let health_check = reader.table_if_any("health_check", health_check::read);
+    let ejection = reader.table("ejection", ejection::read);
     let group = model::TargetGroup {
         protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
         algorithm: reader.or("algorithm", default.algorithm, |value| ALGORITHM.parse(value)),
@@ -110,6 +114,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         idle_connections_max: reader.or("idle_connections_max", default.idle_connections_max, count_usize(0..=100_000)),
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
         stickiness: stickiness?,
+        ejection: ejection?,
         health_check: health_check?.unwrap_or(default.health_check),
         name: name?,
     };
@@ -148,6 +153,7 @@ impl From<&model::TargetGroup> for TargetGroup {
             idle_connections_max: group.idle_connections_max as u64,
             connections_max: group.connections_max as u64,
             stickiness: group.stickiness.as_ref().map(Stickiness::from),
+            ejection: Ejection::from(&group.ejection),
             health_check: HealthCheck::from(&group.health_check),
             target: Vec::new(),
         }

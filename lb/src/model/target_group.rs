@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness};
+use super::{Ejection, GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness};
 
 /// A target group as it is wanted, less its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct TargetGroup {
     pub connections_max: usize,
     /// What keeps a client at its target, if anything.
     pub stickiness: Option<Stickiness>,
+    /// When a target that fails requests is taken out, and for how long.
+    pub ejection: Ejection,
     /// How its targets are checked.
     pub health_check: HealthCheck,
 }
@@ -58,6 +60,7 @@ impl TargetGroup {
             idle_connections_max: 64,
             connections_max: 0,
             stickiness: None,
+            ejection: Ejection::default(),
             health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
         }
     }
