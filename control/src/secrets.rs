@@ -1,7 +1,8 @@
-//! What a first start makes so that nobody else is let in: the admin token and an access key for the ELB API.
+//! What a first start makes so that nobody else is let in: the admin token, an access key for the ELB API, and the key
+//! of elbow's own cookies.
 //!
 //! They are kept in the state directory, readable by its owner only, and never logged. Not here: asking for them
-//! on a request (`api`).
+//! on a request (`api`), and keeping the keys of cookies, which are part of what is wanted ([`crate::store`]).
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -9,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use lb::model::{CookieKey, CookieKeys};
 use rand::RngCore;
 
 /// The file of the admin token, in the state directory.
@@ -114,6 +116,17 @@ impl AccessKey {
     }
 }
 
+/// A new key for cookies, with an id that none of `others` has.
+pub fn new_cookie_key(others: &CookieKeys) -> CookieKey {
+    let mut secret = [0; 32];
+    rand::rng().fill_bytes(&mut secret);
+    let mut id = rand::rng().next_u32();
+    while others.iter().any(|other| other.id == id) {
+        id = id.wrapping_add(1);
+    }
+    CookieKey { id, secret }
+}
+
 /// What the file holds; where there is none, it is made whole or not at all, for its owner only.
 fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> Result<String, SecretError> {
     let failed = |action| move |source| SecretError::File { action, path: path.to_owned(), source };
@@ -128,8 +141,14 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> Result<String, Se
     Ok(text)
 }
 
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
+/// Writes a file that only its owner may read, whole or not at all: beside it first, and then in its place.
+///
+/// # Errors
+/// What the system said; an older file is as it was.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let unfinished = PathBuf::from(unfinished);
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -138,7 +157,8 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// `length` characters, each as likely as any other: their number divides 256.

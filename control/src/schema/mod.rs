@@ -7,6 +7,7 @@
 //! The structs here describe what is written, and the OpenAPI document; reading goes through the `read_` functions
 //! only. Not here: TOML, lines and columns ([`crate::file`]).
 
+mod cookie_keys;
 mod document;
 mod ejection;
 mod global;
@@ -37,6 +38,7 @@ pub use stickiness::Stickiness;
 pub use target::Target;
 pub use target_group::TargetGroup;
 
+pub(crate) use cookie_keys::{cookie_key_id, read_cookie_keys, write_cookie_keys};
 pub(crate) use document::{pointer_to, pointer_to_listener};
 pub(crate) use owned::{read_adjusted, write_adjusted};
 pub(crate) use problem::{Wrong, segment};

@@ -1,15 +1,17 @@
-//! What the API owns, as `elbow state export` writes it, and single parts of it as the store keeps them.
+//! What the API owns, as `elbow state export` writes it, and single parts of it as the store keeps them. An export
+//! holds the keys of elbow's own cookies, secrets among them, so that another node can take them over.
 
-use lb::model::{self, Config, GroupName, HeldTarget, Origin, Weight};
+use lb::model::{self, Config, CookieKeys, GroupName, HeldTarget, Origin, Weight};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::notation::{count, parsed};
 use super::problem::Wrong;
 use super::reader::{self, Reader};
-use super::{Listener, Problems, Target, TargetGroup, listener, target, target_group};
+use super::{Listener, Problems, Target, TargetGroup, cookie_keys, listener, target, target_group};
 
-/// The only form of the document so far.
+/// The only form of the document so far. `cookie_keys` came later: without it an import leaves them alone, and an
+/// elbow that does not know it refuses the key, which says enough.
 const FORMAT: u64 = 1;
 
 /// All that the API owns, and what was adjusted on targets of any owner.
@@ -23,6 +25,8 @@ pub struct Owned {
     pub targets: Vec<(GroupName, model::Target)>,
     /// What was adjusted.
     pub adjusted: Vec<(GroupName, Adjusted)>,
+    /// The keys of elbow's own cookies; absent: those that are there stay.
+    pub cookie_keys: Option<CookieKeys>,
 }
 
 /// What was adjusted on a target, with the entry it was adjusted on: it stands while the owner's entry is the same.
@@ -67,6 +71,7 @@ pub fn write_owned(config: &Config) -> Value {
         "target_group": groups.map(|group| TargetGroup::from(&group.settings.wanted)).collect::<Vec<_>>(),
         "target": owned.map(|(name, held)| in_group((name, held))).collect::<Vec<_>>(),
         "adjusted": adjusted.collect::<Vec<_>>(),
+        "cookie_keys": cookie_keys::write(&config.cookie_keys),
     })
 }
 
@@ -86,6 +91,7 @@ pub fn read_owned(document: &Value) -> Result<Owned, Problems> {
             adjusted: reader.tables("adjusted", |reader| {
                 Some((reader.required("target_group", parsed(GroupName::parse))?, adjusted(reader)?))
             }),
+            cookie_keys: cookie_keys::read(reader),
         })
     })
 }

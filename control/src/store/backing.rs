@@ -34,7 +34,7 @@ pub struct Kept {
 }
 
 /// One kept object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Row {
     /// Which.
     pub key: RowKey,
@@ -57,6 +57,8 @@ pub enum RowKey {
     Target(String, String),
     /// What was adjusted on a target, by group and id.
     Adjusted(String, String),
+    /// The keys of elbow's own cookies, all in one row.
+    CookieKeys,
 }
 
 /// What one commit makes durable.
@@ -111,6 +113,15 @@ pub enum BackingError {
     },
 }
 
+impl fmt::Debug for Row {
+    /// A document may hold secrets, which do not get into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, owner, revision, document: _ } = self;
+        let mut row = f.debug_struct("Row");
+        row.field("key", key).field("owner", owner).field("revision", revision).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Display for RowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,6 +129,7 @@ impl fmt::Display for RowKey {
             Self::TargetGroup(name) => write!(f, "target group {name}"),
             Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
             Self::Adjusted(group, id) => write!(f, "what was adjusted on target {id} of target group {group}"),
+            Self::CookieKeys => f.write_str("the cookie keys"),
         }
     }
 }

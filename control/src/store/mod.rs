@@ -87,13 +87,14 @@ impl Store {
         self.ask(Work::Apply(changes), precondition).await
     }
 
-    /// All API-owned state as one JSON document, adjustments of file-owned targets among it.
+    /// All API-owned state as one JSON document, adjustments of file-owned targets and the keys of cookies among it.
     pub fn export(&self) -> Value {
         schema::write_owned(&self.live.load().config)
     }
 
     /// Replaces all API-owned state by an exported document, in one change: all of it or nothing. An adjustment of a
     /// target whose owner declares it differently now, or not at all, is left out, as when an owner changes its entry.
+    /// Keys of cookies are taken over where the document has any.
     ///
     /// # Errors
     /// [`ImportError`]: nothing was changed.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lb::listen::BoundSockets;
-use lb::model::{Adjustment, Change, Config, Declared, GroupName, Origin, Rejected, Target};
+use lb::model::{Adjustment, Change, Config, CookieKeys, Declared, GroupName, Origin, Rejected, Target};
 use lb::state::{Live, Publisher, Wanted};
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +15,7 @@ use super::sqlite::Sqlite;
 use super::writer::Writer;
 use super::{Backing, BackingError, Commit, OpenError, RowKey, Store, StoreThread, publish};
 use crate::schema::Adjusted;
+use crate::secrets;
 
 /// How many requests may stand in line for the writer; more wait their turn.
 const REQUESTS_MAX: usize = 1024;
@@ -31,7 +32,8 @@ pub struct Opened {
     lock: Option<Lock>,
 }
 
-/// Opens a state directory: makes it where it is not there, takes its lock, and reads what is kept.
+/// Opens a state directory: makes it where it is not there, takes its lock, and reads what is kept. Where there is no
+/// key for cookies yet, one is made, so that no cookie is ever sealed with a key that a crash could lose.
 ///
 /// # Errors
 /// [`OpenError`]: somebody else holds it, or it is damaged or of a newer version; nothing was replaced.
@@ -44,12 +46,26 @@ pub fn open(state_dir: &Path) -> Result<Opened, OpenError> {
 /// Opens any other backing.
 ///
 /// # Errors
-/// [`BackingError`] from reading it.
+/// [`BackingError`] from reading it, or from keeping its first cookie key.
 pub fn open_with(mut backing: Box<dyn Backing>) -> Result<Opened, BackingError> {
     let kept = backing.load()?;
-    let restored = rows::restore(&kept, &backing.place())?;
+    let (mut restored, mut revision) = (rows::restore(&kept, &backing.place())?, kept.revision);
+    if restored.cookie_keys.newest().is_none() {
+        (restored.cookie_keys, revision) = keep_first_cookie_key(&mut *backing, revision)?;
+    }
     let adjusted = kept.rows.into_iter().map(|row| row.key).filter(|key| matches!(key, RowKey::Adjusted(..)));
-    Ok(Opened { backing, restored, adjusted: adjusted.collect(), revision: kept.revision, lock: None })
+    Ok(Opened { backing, restored, adjusted: adjusted.collect(), revision, lock: None })
+}
+
+/// Makes the first key and keeps it, as the change it is. Answers with it and the revision that holds it.
+fn keep_first_cookie_key(backing: &mut dyn Backing, revision: u64) -> Result<(CookieKeys, u64), BackingError> {
+    let none = Config { revision, ..Config::default() };
+    let key = secrets::new_cookie_key(&none.cookie_keys);
+    let history = vec![(revision + 1, Change::RotateCookieKey(key.clone()).to_string())];
+    let keys = none.cookie_keys.rotated(key);
+    let with_key = Config { revision: revision + 1, cookie_keys: Arc::new(keys.clone()), ..Config::default() };
+    backing.commit(&rows::commit(&none, &with_key, history))?;
+    Ok((keys, with_key.revision))
 }
 
 impl Opened {
@@ -59,9 +75,9 @@ impl Opened {
     /// [`Rejected`]: an object has two owners, or the file dropped a group that API-owned objects still need.
     pub fn wanted_with(&self, declared: &Declared) -> Result<Config, Rejected> {
         self.refuse_dropped_groups(declared)?;
-        let Restored { listeners, groups, targets, adjusted } = &self.restored;
-        let mut changes: Vec<_> =
-            groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())).collect();
+        let Restored { listeners, groups, targets, adjusted, cookie_keys } = &self.restored;
+        let mut changes = vec![Change::PutCookieKeys(cookie_keys.clone())];
+        changes.extend(groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())));
         changes.push(Change::Declare(Origin::File, declared.clone()));
         let put = |(group, target, _): &(GroupName, Target, u64)| {
             Change::PutTarget(Origin::Api, group.clone(), target.clone())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lb::model::{Config, GroupName, HeldTarget, ListenerName, ObjectRef, Origin, TargetGroup, TargetId};
+use lb::model::{Config, CookieKeys, GroupName, HeldTarget, ListenerName, ObjectRef, Origin, TargetGroup, TargetId};
 use serde_json::Value;
 
 use super::{BackingError, Commit, Kept, Row, RowKey};
@@ -15,6 +15,7 @@ pub(super) struct Restored {
     pub(super) groups: Vec<(TargetGroup, u64)>,
     pub(super) targets: Vec<(GroupName, lb::model::Target, u64)>,
     pub(super) adjusted: Vec<(GroupName, Adjusted)>,
+    pub(super) cookie_keys: CookieKeys,
 }
 
 /// What makes `after` durable where `before` was.
@@ -30,6 +31,10 @@ pub(super) fn commit(before: &Config, after: &Config, history: Vec<(u64, String)
                 None => {}
             }
         }
+    }
+    if difference.cookie_keys {
+        let document = schema::write_cookie_keys(&after.cookie_keys);
+        commit.put.push(Row { key: RowKey::CookieKeys, owner: Origin::Api, revision: after.revision, document });
     }
     commit
 }
@@ -112,6 +117,7 @@ impl Restored {
                 let group = GroupName::parse(group).map_err(name)?;
                 self.adjusted.push((group, schema::read_adjusted(document).map_err(problems)?));
             }
+            RowKey::CookieKeys => self.cookie_keys = schema::read_cookie_keys(document).map_err(problems)?,
         }
         Ok(())
     }

@@ -15,8 +15,10 @@ use super::{Backing, BackingError, Commit, Kept, Row, RowKey};
 
 /// The file, in the state directory.
 const FILE: &str = "elbow.db";
-/// The format written here, and the newest one understood.
-const FORMAT: i64 = 1;
+/// The format written here, and the newest one understood. 2 came with the row of cookie keys, which a reader of 1
+/// would take for damage: it is to say instead that a newer elbow made the file. A file of 1 is read as it is, and
+/// becomes one of 2 with the first commit.
+const FORMAT: i64 = 2;
 /// Says that a file is elbow's ("elbw").
 const APPLICATION_ID: i64 = 0x656c_6277;
 /// The history keeps this many changes.
@@ -40,6 +42,8 @@ const TABLES: &str = "
 pub(super) struct Sqlite {
     path: PathBuf,
     connection: Connection,
+    /// Of the file, as it is.
+    format: i64,
 }
 
 impl Sqlite {
@@ -51,8 +55,8 @@ impl Sqlite {
             make(state_dir, &path)?;
         }
         let connection = connect(&path)?;
-        let sqlite = Self { path, connection };
-        sqlite.examine()?;
+        let mut sqlite = Self { path, connection, format: 0 };
+        sqlite.format = sqlite.examine()?;
         sqlite.sql("open", |connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
@@ -61,8 +65,9 @@ impl Sqlite {
         Ok(sqlite)
     }
 
-    /// Refuses what is not ours, is of a newer format, or is damaged, before anything is written to it.
-    fn examine(&self) -> Result<(), BackingError> {
+    /// Refuses what is not ours, is of a newer format, or is damaged, before anything is written to it. Answers with
+    /// its format.
+    fn examine(&self) -> Result<i64, BackingError> {
         let number = |name| self.sql("read", |db| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)));
         if number("application_id")? != APPLICATION_ID {
             return Err(self.damaged("it is no state of elbow"));
@@ -72,7 +77,7 @@ impl Sqlite {
             return Err(BackingError::Newer { path: self.path.clone(), found: format, known: FORMAT });
         }
         let check = self.sql("read", |db| db.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0)))?;
-        if check == "ok" { Ok(()) } else { Err(self.damaged(&check)) }
+        if check == "ok" { Ok(format) } else { Err(self.damaged(&check)) }
     }
 
     fn damaged(&self, what: &str) -> BackingError {
@@ -100,7 +105,10 @@ impl Backing for Sqlite {
         let revision = u64::try_from(revision).map_err(|_| self.damaged("its revision is negative"))?;
         let row = |found: Found| {
             let (kind, name) = (found.0.clone(), found.1.clone());
-            row_from(found).ok_or_else(|| self.damaged(&format!("the row of {kind} {name} cannot be read")))
+            row_from(found).ok_or_else(|| {
+                let row = format!("{kind} {name}");
+                self.damaged(&format!("the row of {} cannot be read", row.trim_end()))
+            })
         };
         Ok(Kept { revision, rows: found.into_iter().map(row).collect::<Result<_, _>>()? })
     }
@@ -108,8 +116,13 @@ impl Backing for Sqlite {
     fn commit(&mut self, commit: &Commit) -> Result<(), BackingError> {
         let failure = |error| failure("write", &self.path, error);
         let transaction = self.connection.transaction().map_err(failure)?;
+        if self.format != FORMAT {
+            transaction.pragma_update(None, "user_version", FORMAT).map_err(failure)?;
+        }
         write(&transaction, commit).map_err(failure)?;
-        transaction.commit().map_err(failure)
+        transaction.commit().map_err(failure)?;
+        self.format = FORMAT;
+        Ok(())
     }
 
     fn place(&self) -> PathBuf {
@@ -206,6 +219,7 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
         "target_group" => RowKey::TargetGroup(name),
         "target" => in_group(&name).map(|(group, id)| RowKey::Target(group, id))?,
         "adjusted" => in_group(&name).map(|(group, id)| RowKey::Adjusted(group, id))?,
+        "cookie_keys" => RowKey::CookieKeys,
         _ => return None,
     };
     let owner = [Origin::Api, Origin::File].into_iter().find(|origin| origin.to_string() == owner)?;
@@ -220,5 +234,6 @@ fn kind_and_name(key: &RowKey) -> (&'static str, String) {
         RowKey::TargetGroup(name) => ("target_group", name.clone()),
         RowKey::Target(group, id) => ("target", format!("{group}/{id}")),
         RowKey::Adjusted(group, id) => ("adjusted", format!("{group}/{id}")),
+        RowKey::CookieKeys => ("cookie_keys", String::new()),
     }
 }

@@ -139,7 +139,8 @@ impl Writer {
     }
 }
 
-/// The changes after which the API owns exactly `owned`, and nothing is adjusted but what it says.
+/// The changes after which the API owns exactly `owned`, and nothing is adjusted but what it says. Keys of cookies
+/// stay where it has none: without any, nobody would be known again.
 fn replace(config: &Config, owned: Owned) -> Vec<Change> {
     let adjusted = owned.adjusted.iter();
     let adjusted: HashMap<_, _> = adjusted.map(|(group, adjusted)| ((group, &adjusted.on.id), &adjusted.on)).collect();
@@ -150,9 +151,10 @@ fn replace(config: &Config, owned: Owned) -> Vec<Change> {
     });
     let reset = reset.map(|(group, held)| Change::Adjust(group.clone(), held.declared.clone(), Adjustment::default()));
     let mut changes: Vec<_> = reset.collect();
-    let Owned { listeners, groups, targets, adjusted } = owned;
+    let Owned { listeners, groups, targets, adjusted, cookie_keys } = owned;
     changes.push(Change::Declare(Origin::Api, Declared { global: None, listeners, target_groups: groups, targets }));
     let adjust = |(group, Adjusted { on, adjustment })| Change::Adjust(group, on, adjustment);
     changes.extend(adjusted.into_iter().map(adjust));
+    changes.extend(cookie_keys.map(Change::PutCookieKeys));
     changes
 }
