@@ -153,10 +153,12 @@ async fn help_and_version_teach() {
     assert_eq!(version.status.code(), Some(0));
     assert!(said(&version).contains(env!("CARGO_PKG_VERSION")), "{}", said(&version));
     let help = run(&["--help"]).await;
-    for verb in ["run", "demo", "validate", "reload", "status", "target", "state", "version", "completions"] {
+    for verb in
+        ["run", "demo", "validate", "reload", "status", "target", "state", "cookie-key", "version", "completions"]
+    {
         assert!(said(&help).contains(verb), "{verb} is missing in {}", said(&help));
     }
-    for verb in ["run", "demo", "validate", "reload", "status", "state", "completions"] {
+    for verb in ["run", "demo", "validate", "reload", "status", "state", "cookie-key", "completions"] {
         let help = run(&[verb, "--help"]).await;
         assert!(said(&help).contains(&format!("elbow {verb}")), "{verb}: {}", said(&help));
     }

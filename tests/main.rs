@@ -10,6 +10,7 @@ mod admin;
 mod balancing;
 mod cli;
 mod connections;
+mod cookie_keys;
 mod crash;
 mod forwarding;
 mod harness;

@@ -3,6 +3,7 @@
 //! Not here: what a running elbow does ([`crate::app`]) and how one is reached ([`crate::client`]).
 
 mod completions;
+mod cookie_key;
 mod demo;
 mod output;
 mod reload;
@@ -51,6 +52,7 @@ enum Verb {
     Status(status::Arguments),
     Target(target::Arguments),
     State(state::Arguments),
+    CookieKey(cookie_key::Arguments),
     Version(version::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
@@ -77,6 +79,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Verb::Status(arguments) => wait_for(status::run(arguments, output)),
         Verb::Target(arguments) => wait_for(target::run(arguments, output)),
         Verb::State(arguments) => wait_for(state::run(arguments, output)),
+        Verb::CookieKey(arguments) => wait_for(cookie_key::run(arguments, output)),
         Verb::Version(arguments) => version::run(&arguments, output),
         Verb::DemoPart(arguments) => demo::run_part(arguments, output),
         Verb::Completions(arguments) => completions::run(&arguments, &mut Cli::command()),

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use control::secrets::write_private;
 use http::Method;
 use serde_json::Value;
 
@@ -26,12 +27,17 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Writes everything the API owns (listeners, groups, targets) as one JSON document
+    /// Writes everything the API owns (listeners, groups, targets) and the keys of cookies as one JSON document
+    ///
+    /// Keep it as secret as the admin token; the file is readable by its owner only. A node that imports it knows the
+    /// clients that this one bound to targets.
     Export {
         /// Where to; - for standard output
         file: PathBuf,
     },
     /// Replaces everything the API owns by such a document, all of it or nothing
+    ///
+    /// Without `cookie_keys` in it, the keys of cookies stay as they are.
     Import {
         /// Where from; - for standard input
         file: PathBuf,
@@ -66,13 +72,10 @@ fn read(file: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-/// Writes beside the file and renames, so that a full disk leaves an older export alone.
+/// For its owner's eyes only: the keys of cookies are in it.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     if file == Path::new("-") {
         return std::io::stdout().write_all(text.as_bytes());
     }
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".new");
-    std::fs::write(&unfinished, text)?;
-    std::fs::rename(unfinished, file)
+    write_private(file, text)
 }

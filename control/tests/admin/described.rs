@@ -137,7 +137,7 @@ fn filled(path: &str, there: bool) -> String {
 fn body_for(path: &str) -> Value {
     match path {
         "/v1/listeners/{name}" => json!({"bind": "127.0.0.1:0", "target_group": "g"}),
-        "/v1/target-groups/{name}" => json!({"deregistration_delay": "1s"}),
+        "/v1/target-groups/{name}" => json!({"deregistration_delay": "1s", "stickiness": {"duration": "1h"}}),
         "/v1/state" => Value::Null,
         _ => json!({"address": "127.0.0.1:80"}),
     }
@@ -179,6 +179,10 @@ async fn every_operation_answers_as_it_is_described() {
                 asks.push(ask.clone());
                 asks.push(ask);
             } else {
+                if path == "/v1/cookie-keys/rotate" {
+                    asks.push(ask.clone().header("if-match", "\"0\""));
+                    asks.push(ask.clone().header("if-match", "0"));
+                }
                 asks.push(ask);
             }
         }
@@ -226,6 +230,8 @@ async fn every_path_and_name_of_the_interface_is_described() {
         ("/v1/target-groups/{name}/targets/{id}", "GET PUT DELETE"),
         ("/v1/target-groups/{name}/targets/{id}/drain", "POST"),
         ("/v1/target-groups/{name}/targets/{id}/undrain", "POST"),
+        ("/v1/cookie-keys", "GET"),
+        ("/v1/cookie-keys/rotate", "POST"),
         ("/v1/reload", "POST"),
         ("/v1/events", "GET"),
         ("/v1/state", "GET PUT"),

@@ -4,6 +4,7 @@
 
 mod access;
 mod concurrency;
+mod cookie_keys;
 mod described;
 mod house;
 mod live;

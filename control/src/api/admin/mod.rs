@@ -1,11 +1,12 @@
 //! The admin API: what is wanted and what is live as JSON over HTTP, errors as RFC 9457 problems, and metrics.
 //!
-//! One file a resource: [`listeners`], [`target_groups`], [`targets`], [`config`], [`state`], [`reload`], [`events`],
-//! [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
+//! One file a resource: [`listeners`], [`target_groups`], [`targets`], [`config`], [`state`], [`cookie_keys`],
+//! [`reload`], [`events`], [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
 //! (`ETag`, `If-Match`), [`extract`] (bodies, names, queries), [`wait`] and [`views`] (what representations hold).
 //! [`serve()`] runs it on the control side's runtime, never on a worker.
 
 mod config;
+mod cookie_keys;
 mod elb_query;
 mod events;
 mod extract;
@@ -132,6 +133,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(targets::undrain))
         .routes(routes!(reload::reload))
         .routes(routes!(state::export, state::import))
+        .routes(routes!(cookie_keys::list))
+        .routes(routes!(cookie_keys::rotate))
         .routes(routes!(events::follow))
         .route("/", axum::routing::get(elb_query::refuse).post(elb_query::refuse))
 }

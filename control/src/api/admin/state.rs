@@ -1,4 +1,4 @@
-//! `/v1/state`: all that the API owns as one document, out and in again.
+//! `/v1/state`: all that the API owns and the keys of cookies as one document, out and in again. It holds secrets.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub(super) struct ImportView {
     revision: u64,
 }
 
-/// All that the API owns, adjustments of file-owned targets among it.
+/// All that the API owns, adjustments of file-owned targets and the keys of elbow's own cookies among it: keep it as
+/// secret as the admin token.
 #[utoipa::path(get, path = "/v1/state", operation_id = "export_state", tag = "config", responses(
     (status = 200, description = "To be given back to PUT", body = Object, headers(("ETag" = String))),
 ))]
@@ -29,7 +30,8 @@ pub(super) async fn export(State(api): State<Arc<Api>>) -> Response {
     tagged(StatusCode::OK, revision, &api.context.store.export())
 }
 
-/// Replaces all that the API owns by an exported document: all of it or nothing.
+/// Replaces all that the API owns by an exported document: all of it or nothing. Without `cookie_keys` in it the present
+/// keys stay.
 #[utoipa::path(put, path = "/v1/state", operation_id = "import_state", tag = "config",
     params(("If-Match" = Option<String>, Header, description = "Only if this is the present ETag of the state")),
     request_body = Object,
