@@ -32,6 +32,9 @@ async fn json_has_a_record_for_each_request() {
     let records: Vec<serde_json::Value> =
         lines(2, || lb.stdout()).await.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (good, bad) = (&records[0], &records[1]);
+    let ids: Vec<_> = records.iter().map(|record| record["request_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(upstream.seen()[0].header("x-request-id"), Some(&*ids[0]));
+    assert!(ids[1].len() == 32 && ids[0] != ids[1], "{ids:?}");
     let text = good.to_string();
     for told in ["/a?b=c", "shop.test", "test \\\"quoted\\\"", "127.0.0.1", "web", "app", "t0", "GET"] {
         assert!(text.contains(told), "{told} is missing in {text}");

@@ -26,7 +26,8 @@ async fn the_target_is_told_address_protocol_and_port() {
     assert_eq!(request.header("x-forwarded-proto"), Some("http"));
     assert_eq!(request.header("x-forwarded-port"), Some(lb.web().port().to_string().as_str()));
     assert_eq!(request.header("via"), None);
-    assert_eq!(request.head.headers.len(), 4, "{:?}", request.head.headers);
+    assert!(request.header("x-request-id").is_some());
+    assert_eq!(request.head.headers.len(), 5, "{:?}", request.head.headers);
 }
 
 #[tokio::test]

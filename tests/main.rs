@@ -24,6 +24,7 @@ mod metrics;
 mod real_servers;
 mod registration;
 mod reload;
+mod request_ids;
 mod retries;
 mod shutdown;
 mod tidy;

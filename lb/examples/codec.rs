@@ -53,6 +53,7 @@ fn measure_request(raw: &[u8]) {
             host_default: "127.0.0.1:8080",
             framing: head.framing.into(),
             connection: Connection::Unsaid,
+            request_id: Some(b"4fd1c0ffee00112233445566778899aa"),
             fields: &[],
         };
         out.clear();
@@ -68,7 +69,8 @@ fn measure_response(raw: &[u8]) {
     report("parse response", || parse_response(black_box(raw), &limits, RequestContext::default(), &mut head).is_ok());
     report("write response", || {
         let framing = head.delivery(Version::Http11).framing;
-        let edits = ResponseEdits { framing, connection: Connection::Unsaid, fields: &[] };
+        let request_id = Some(&b"4fd1c0ffee00112233445566778899aa"[..]);
+        let edits = ResponseEdits { framing, connection: Connection::Unsaid, request_id, fields: &[] };
         out.clear();
         write_response_head(&mut out, black_box(raw), black_box(&head), &edits);
         !black_box(&out).is_empty()

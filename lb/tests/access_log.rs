@@ -17,6 +17,7 @@ fn record(path: &[u8]) -> AccessRecord {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         client: "192.0.2.7:4711".parse().unwrap(),
         listener: ListenerName::parse("web").unwrap(),
+        request_id: b"4fd1"[..].into(),
         method: b"GET"[..].into(),
         host: Some(b"shop.example"[..].into()),
         path: path.into(),
@@ -76,7 +77,7 @@ fn a_json_line_holds_every_field() {
     assert_eq!(
         text,
         concat!(
-            r#"{"time":"2023-11-14T22:13:20.123Z","client":"192.0.2.7:4711","listener":"web","method":"GET","#,
+            r#"{"time":"2023-11-14T22:13:20.123Z","client":"192.0.2.7:4711","listener":"web","request_id":"4fd1","method":"GET","#,
             r#""host":"shop.example","path":"/a?b=c","protocol":"HTTP/1.1","status":200,"received_bytes":80,"#,
             r#""sent_bytes":512,"duration_ms":12.345,"first_byte_ms":9.001,"connect_ms":null,"target_group":"app","#,
             r#""target":"web-1","target_address":"127.0.0.1:8081","attempts":1,"user_agent":"curl/8","referer":null,"#,

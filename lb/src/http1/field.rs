@@ -42,6 +42,8 @@ pub enum FieldKind {
     XForwardedPort,
     /// `Forwarded` and every other `X-Forwarded-*`: kept, or dropped when the peer is not trusted.
     Forwarding,
+    /// `X-Request-Id`: passed on if it can be one, else ours takes its place.
+    RequestId,
     /// `Cookie`.
     Cookie,
     /// `Set-Cookie`.
@@ -67,6 +69,7 @@ pub(super) fn classify(name: &[u8]) -> FieldKind {
         (10, b'c') => plain(name, b"connection", FieldKind::Connection),
         (10, b'k') => guarded(name, b"keep-alive", FieldKind::HopByHop),
         (10, b's') => plain(name, b"set-cookie", FieldKind::SetCookie),
+        (12, b'x') => guarded(name, b"x-request-id", FieldKind::RequestId),
         (14, b'c') => guarded(name, b"content-length", FieldKind::ContentLength),
         (14, b'h') => guarded(name, b"http2-settings", FieldKind::HopByHop),
         (16, b'p') => guarded(name, b"proxy-connection", FieldKind::HopByHop),

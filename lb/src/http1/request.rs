@@ -11,6 +11,9 @@ use super::span::Span;
 use super::target::{TargetForm, is_valid_host, parse_target};
 use super::{Parsed, Version};
 
+/// The longest id of a request that is passed on.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// How a request's body is delimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFraming {
@@ -52,6 +55,8 @@ pub struct RequestHead {
     pub framing: BodyFraming,
     /// The host asked for: the authority of an absolute-form target, else the Host field. Only HTTP/1.0 may have none.
     pub host: Option<Span>,
+    /// The client's id for this request, where it is one: a single X-Request-Id of 1 to 128 visible ASCII characters.
+    pub request_id: Option<Span>,
     /// Whether the client wishes to keep the connection.
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends the body. Never without a body.
@@ -210,9 +215,16 @@ fn complete(
         _ => {}
     }
     head.host = target.authority.or(facts.host);
+    let request_id = facts.request_id.filter(|_| !facts.request_id_is_repeated);
+    head.request_id = request_id.filter(|id| is_request_id(id.of(buf)));
     head.keep_alive = facts.keeps_alive(is_http10);
     head.expect_continue = facts.expect_continue && !is_http10 && head.framing.has_body();
     head.upgrade_websocket =
         facts.is_websocket() && !is_http10 && head.method == Method::Get && !head.framing.has_body();
     Ok(Parsed::Complete)
+}
+
+/// Whether this can be the id of a request: something that can be typed, logged and looked for.
+fn is_request_id(value: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
 }

@@ -94,6 +94,8 @@ pub(super) struct Facts {
     pub(super) websocket: bool,
     pub(super) upgrades: u32,
     pub(super) expect_continue: bool,
+    pub(super) request_id: Option<Span>,
+    pub(super) request_id_is_repeated: bool,
 }
 
 /// Turns what `httparse` found into fields and the facts they state.
@@ -163,6 +165,10 @@ impl Facts {
             FieldKind::Upgrade => {
                 self.upgrades += 1;
                 self.websocket = value.eq_ignore_ascii_case(b"websocket");
+            }
+            FieldKind::RequestId => {
+                self.request_id_is_repeated |= self.request_id.is_some();
+                self.request_id = Some(span);
             }
             FieldKind::Expect => {
                 self.expect_continue |= options(value).any(|option| option.eq_ignore_ascii_case(b"100-continue"));

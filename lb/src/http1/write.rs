@@ -12,7 +12,9 @@ use super::target::TargetForm;
 use super::{Span, Version};
 
 /// Room for what we add to a head, beside fields that are passed in.
-const ADDED_BYTES: usize = 256;
+const ADDED_BYTES: usize = 512;
+
+const REQUEST_ID: &[u8] = b"X-Request-Id";
 
 /// Which framing field to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub struct RequestEdits<'a> {
     pub framing: WrittenFraming,
     /// The connection to the target. [`Connection::Websocket`] where [`RequestHead::upgrade_websocket`] says so.
     pub connection: Connection,
+    /// The X-Request-Id that takes the place of whatever came; absent: the client's is passed on.
+    pub request_id: Option<&'a [u8]>,
     /// Fields to add.
     pub fields: &'a [(&'a str, &'a [u8])],
 }
@@ -94,6 +98,8 @@ pub struct ResponseEdits<'a> {
     pub framing: WrittenFraming,
     /// The connection to the client.
     pub connection: Connection,
+    /// The X-Request-Id to add, unless the target has given its answer one.
+    pub request_id: Option<&'a [u8]>,
     /// Fields to add.
     pub fields: &'a [(&'a str, &'a [u8])],
 }
@@ -120,6 +126,7 @@ pub fn write_request_head(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, edi
             FieldKind::Host if host_in_place => copy.field(field),
             FieldKind::Trailer if edits.framing == WrittenFraming::Chunked => copy.field(field),
             FieldKind::Forwarding if forwarding.peer != Peer::Untrusted => copy.field(field),
+            FieldKind::RequestId if edits.request_id.is_none() => copy.field(field),
             FieldKind::XForwardedFor => has_forwarded_for = forwarding.peer != Peer::Untrusted,
             FieldKind::XForwardedProto if forwarding.peer == Peer::Trusted => proto = Some(field.value),
             FieldKind::XForwardedPort if forwarding.peer == Peer::Trusted => port = Some(field.value),
@@ -130,6 +137,9 @@ pub fn write_request_head(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, edi
     write_forwarded_for(out, buf, head, has_forwarded_for, forwarding.client_address);
     write_field(out, b"X-Forwarded-Proto", theirs_or_ours(buf, proto, forwarding.proto));
     write_field(out, b"X-Forwarded-Port", theirs_or_ours(buf, port, forwarding.port));
+    if let Some(id) = edits.request_id {
+        write_field(out, REQUEST_ID, id);
+    }
     finish(out, edits.framing, edits.connection, edits.fields);
 }
 
@@ -142,15 +152,24 @@ pub fn write_response_head(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, e
     } else {
         write_status_line(copy.out, head.status, head.reason.of(buf));
     }
+    let mut request_id = edits.request_id;
     for field in &head.fields {
         match field.kind {
             FieldKind::Trailer if edits.framing != WrittenFraming::Chunked => {}
+            FieldKind::RequestId => {
+                request_id = None;
+                copy.field(field);
+            }
             FieldKind::ContentLength | FieldKind::TransferEncoding | FieldKind::Connection | FieldKind::Upgrade => {}
             FieldKind::HopByHop | FieldKind::Nominated | FieldKind::Aliasing => {}
             _ => copy.field(field),
         }
     }
-    finish(copy.flushed(), edits.framing, edits.connection, edits.fields);
+    let out = copy.flushed();
+    if let Some(id) = request_id {
+        write_field(out, REQUEST_ID, id);
+    }
+    finish(out, edits.framing, edits.connection, edits.fields);
 }
 
 /// Writes a whole answer of our own. `is_head` leaves the body away but tells its length.

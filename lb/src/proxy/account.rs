@@ -85,6 +85,7 @@ impl Account {
             time: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
             client: client.peer,
             listener: front.frontend.listener.name.clone(),
+            request_id: desk.request_id.bytes(bytes).into(),
             method: if is_understood { request.method_name.of(bytes).into() } else { Box::default() },
             host: request.host.filter(|_| is_understood).map(|host| host.of(bytes).into()),
             path: if is_understood { request.target.of(bytes).into() } else { Box::default() },

@@ -3,6 +3,7 @@
 
 use super::buffers::Shelf;
 use super::flow::Flow;
+use super::request_id::RequestId;
 use crate::http1::{RequestHead, ResponseHead};
 
 /// The workplace of one request.
@@ -10,6 +11,8 @@ use crate::http1::{RequestHead, ResponseHead};
 pub(crate) struct Desk {
     /// The request's head. Its spans are of `up.buffer` from its first byte on.
     pub(super) request: RequestHead,
+    /// What the request is called.
+    pub(super) request_id: RequestId,
     /// The answer's head. Its spans are of what stood in `down` when it was parsed.
     pub(super) response: ResponseHead,
     /// Whether only the end of the client's connection ends the answer's body.

@@ -11,6 +11,7 @@ use super::desk::Desk;
 use super::door::Front;
 use super::error::Failure;
 use super::exchange::{Exchange, Upload};
+use super::request_id::RequestId;
 use super::respond::answer_to;
 use super::retry::reach;
 use super::{headers, upgrade};
@@ -28,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn handle<S: Stream>(client: &mut Client<S>, refused: Option<Failure>) -> Next {
     let front = client.tether.door.front();
     let mut desk = client.take_desk();
+    let given = desk.request.request_id.filter(|_| refused.is_none());
+    desk.request_id = given.map_or_else(|| client.local.request_id(), RequestId::Theirs);
     let mut account = Account::open(client, &desk, refused.is_none());
     client.requests += 1;
     let outcome = match refused {
@@ -169,7 +172,8 @@ async fn fail<S: Stream>(
     let is_head = account.is_understood && desk.request.method == Method::Head;
     let connection = if keeps { headers::connection(desk.request.version, true) } else { Connection::Close };
     desk.down.clear(&client.local.shelf);
-    answer.write(&mut desk.down.out.head, failure, connection, is_head);
+    let id = desk.request_id.bytes(desk.up.buffer.whole());
+    answer.write(&mut desk.down.out.head, failure, id, connection, is_head);
     account.status = Some(answer.status);
     front.cells(client.local.worker).lb_response(answer.status);
     match send_own(client, desk).await {

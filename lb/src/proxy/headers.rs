@@ -35,6 +35,7 @@ pub(super) fn stage_request<S: Stream>(desk: &mut Desk, front: &Front, client: &
         host_default: &host_default,
         framing,
         connection: if request.upgrade_websocket { Connection::Websocket } else { Connection::Unsaid },
+        request_id: desk.request_id.ours(),
         fields: &[],
     };
     write_request_head(&mut desk.up.out.head, desk.up.buffer.filled(), request, &edits);
@@ -56,7 +57,8 @@ pub(super) fn context(desk: &Desk) -> RequestContext {
 /// Stages the head of an interim answer for the client.
 pub(super) fn stage_interim(desk: &mut Desk) {
     if desk.request.version == Version::Http11 {
-        let edits = ResponseEdits { framing: WrittenFraming::None, connection: Connection::Unsaid, fields: &[] };
+        let (framing, connection) = (WrittenFraming::None, Connection::Unsaid);
+        let edits = ResponseEdits { framing, connection, request_id: None, fields: &[] };
         let (out, read) = desk.down.head_of();
         write_response_head(out, read, &desk.response, &edits);
     }
@@ -76,6 +78,7 @@ pub(super) fn stage_answer(desk: &mut Desk, may_keep: bool) -> Result<bool, Fail
         } else {
             connection(desk.request.version, keeps)
         },
+        request_id: Some(desk.request_id.bytes(desk.up.buffer.whole())),
         fields: &[],
     };
     let (out, read) = desk.down.head_of();

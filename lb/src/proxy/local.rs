@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use super::buffers::Shelf;
+use super::request_id::RequestId;
 use super::tether::Tether;
 use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
 use crate::upstream::IdleConnections;
@@ -35,6 +39,8 @@ pub(crate) struct Local {
     stopping: Cell<bool>,
     awaits_all_gone: RefCell<Option<Waker>>,
     random: Cell<u64>,
+    /// Ids of requests come from here: nobody can tell the next one from those he has seen.
+    ids: RefCell<StdRng>,
 }
 
 impl Local {
@@ -54,6 +60,7 @@ impl Local {
             stopping: Cell::new(false),
             awaits_all_gone: RefCell::default(),
             random: Cell::new(rand::random::<u64>() | 1),
+            ids: RefCell::new(StdRng::from_rng(&mut rand::rng())),
         }
     }
 
@@ -75,6 +82,11 @@ impl Local {
         bits ^= bits >> 27;
         self.random.set(bits);
         bits.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A new id for a request.
+    pub(super) fn request_id(&self) -> RequestId {
+        RequestId::made_of(self.ids.borrow_mut().random())
     }
 
     /// Whether the worker is about to stop: it serves as ever, but keeps no connection beyond its next answer.

@@ -26,6 +26,7 @@ mod headers;
 mod local;
 mod metered;
 mod outgoing;
+mod request_id;
 mod respond;
 mod retry;
 mod tether;

@@ -48,14 +48,22 @@ fn head_error(refusal: RequestRefusal) -> &'static str {
 }
 
 impl Answer {
-    /// Writes the whole answer: Proxy-Status, and the failure in words.
-    pub(super) fn write(&self, out: &mut Vec<u8>, failure: Failure, connection: Connection, is_head: bool) {
+    /// Writes the whole answer: Proxy-Status, the id of the request, and the failure in words.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        failure: Failure,
+        request_id: &[u8],
+        connection: Connection,
+        is_head: bool,
+    ) {
         let mut status = [0; 64];
         let status = text(&mut status, format_args!("elbow; error={}", self.error));
         let mut body = [0; 256];
         let body = text(&mut body, format_args!("elbow: {failure}\n"));
         let fields = [
             ("Proxy-Status", status),
+            ("X-Request-Id", request_id),
             ("Content-Type", b"text/plain; charset=utf-8"),
             ("Cache-Control", b"no-store"),
             ("Retry-After", b"1"),

@@ -34,6 +34,8 @@ pub struct AccessRecord {
     pub client: SocketAddr,
     /// The listener that took it.
     pub listener: ListenerName,
+    /// What the request is called: its `X-Request-Id`.
+    pub request_id: Box<[u8]>,
     /// The method. Empty when the head was not understood.
     pub method: Box<[u8]>,
     /// The host that was asked for.

@@ -57,6 +57,7 @@ fn edits(head: &RequestHead) -> RequestEdits<'static> {
         host_default: "listener.test:8080",
         framing: head.framing.into(),
         connection: if head.upgrade_websocket { Connection::Websocket } else { Connection::Unsaid },
+        request_id: None,
         fields: &[],
     }
 }

@@ -279,7 +279,7 @@ proptest! {
         let delivery = head.delivery(client);
         let mut out = Vec::new();
         let connection = if delivery.must_close { lb::http1::Connection::Close } else { lb::http1::Connection::Unsaid };
-        let edits = ResponseEdits { framing: delivery.framing, connection, fields: &[] };
+        let edits = ResponseEdits { framing: delivery.framing, connection, request_id: None, fields: &[] };
         write_response_head(&mut out, text.as_bytes(), &head, &edits);
         assert_canonical(&String::from_utf8_lossy(&out), false);
 

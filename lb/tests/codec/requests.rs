@@ -340,6 +340,9 @@ fn fields_are_known_by_name_in_any_case() {
         ("x_forwarded_proto", FieldKind::Aliasing),
         ("X-Forwarded_Anything", FieldKind::Aliasing),
         ("Proxy_Connection", FieldKind::Aliasing),
+        ("x-request-ID", FieldKind::RequestId),
+        ("X_Request_Id", FieldKind::Aliasing),
+        ("X-Request-Ids", FieldKind::Other),
         ("User_Id", FieldKind::Other),
         ("Content-Lengths", FieldKind::Other),
         ("XContent-Length", FieldKind::Other),
@@ -349,6 +352,23 @@ fn fields_are_known_by_name_in_any_case() {
     ] {
         assert_eq!(kind(name), expected, "{name}");
     }
+}
+
+#[test]
+fn an_id_of_a_request_can_be_typed_and_is_the_only_one() {
+    let id = |lines: &str| {
+        let raw = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        accepted(&raw).request_id.map(|id| String::from_utf8_lossy(id.of(raw.as_bytes())).into_owned())
+    };
+    let longest = "x".repeat(128);
+    for good in ["a", "4fd1-c0ffee", "!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~", &longest] {
+        assert_eq!(id(&format!("x-request-id: {good}\r\n")).as_deref(), Some(good));
+    }
+    for bad in ["", "a b", "a\tb", "\u{e9}", &format!("{longest}x"), "a\r\nX-Request-Id: a", "a\r\nx-request-id: b"] {
+        assert_eq!(id(&format!("X-Request-Id: {bad}\r\n")), None, "{bad:?}");
+    }
+    assert_eq!(id(""), None);
+    assert_eq!(id("X-Request-Id: a\r\nConnection: x-request-id\r\n").as_deref(), Some("a"), "it is ours to judge");
 }
 
 /// Checks each case, whole and byte by byte.

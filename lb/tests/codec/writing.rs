@@ -110,7 +110,12 @@ fn a_websocket_handshake_keeps_its_upgrade_and_no_other_does() {
     assert_eq!(values(&head, "Sec-WebSocket-Key").len(), 1);
     let granted = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
     let head = answered(granted, super::WEBSOCKET);
-    let edits = ResponseEdits { framing: WrittenFraming::None, connection: Connection::Websocket, fields: &[] };
+    let edits = ResponseEdits {
+        framing: WrittenFraming::None,
+        connection: Connection::Websocket,
+        request_id: None,
+        fields: &[],
+    };
     let mut out = Vec::new();
     write_response_head(&mut out, granted.as_bytes(), &head, &edits);
     let expected = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -129,12 +134,34 @@ fn fields_can_be_added() {
 }
 
 #[test]
+fn an_id_takes_the_place_of_whatever_came_or_what_came_is_passed_on() {
+    let raw = "GET / HTTP/1.1\r\nX-Request-Id: a\r\nHost: a\r\nx-request-id: b\r\n\r\n";
+    let head = accepted(raw);
+    let write = |request_id| {
+        let mut out = Vec::new();
+        write_request_head(&mut out, raw.as_bytes(), &head, &RequestEdits { request_id, ..edits(&head) });
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    assert_eq!(values(&write(Some(b"ours")), "X-Request-Id"), ["ours"]);
+    assert_eq!(values(&write(None), "X-Request-Id"), ["a", "b"]);
+    for (lines, expected) in [("", vec!["ours"]), ("x-request-id: theirs\r\n", vec!["theirs"])] {
+        let raw = format!("HTTP/1.1 204 No Content\r\n{lines}\r\n");
+        let head = answered(&raw, GET);
+        let (framing, connection) = (head.delivery(Version::Http11).framing, Connection::Unsaid);
+        let mut out = Vec::new();
+        let edits = ResponseEdits { framing, connection, request_id: Some(b"ours"), fields: &[] };
+        write_response_head(&mut out, raw.as_bytes(), &head, &edits);
+        assert_eq!(values(&String::from_utf8_lossy(&out), "X-Request-Id"), expected);
+    }
+}
+
+#[test]
 fn responses_are_written_in_one_form() {
     let write = |raw: &[u8], context, client, connection| {
         let head = answered(raw, context);
         let framing = head.delivery(client).framing;
         let mut out = Vec::new();
-        let edits = ResponseEdits { framing, connection, fields: &[("Set-Cookie", b"ELBOW=x")] };
+        let edits = ResponseEdits { framing, connection, request_id: None, fields: &[("Set-Cookie", b"ELBOW=x")] };
         write_response_head(&mut out, raw, &head, &edits);
         String::from_utf8_lossy(&out).into_owned()
     };

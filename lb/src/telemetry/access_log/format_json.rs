@@ -21,6 +21,7 @@ pub(super) fn write_line(line: &mut Vec<u8>, record: &AccessRecord) {
     line.push(b'"');
     display(line, "client", Some(SocketAddr::new(record.client.ip().to_canonical(), record.client.port())));
     text(line, "listener", Some(record.listener.as_str().as_bytes()));
+    text(line, "request_id", Some(&record.request_id));
     text(line, "method", Some(&record.method));
     text(line, "host", record.host.as_deref());
     text(line, "path", Some(&record.path));
