@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::maglev::Maglev;
 use super::random_of_two::RandomOfTwo;
+use super::watch::{CameOut, Trail, Unwatched, Watch};
 use super::weighted::{next_random, part_of};
 use super::{Balancer, Candidate, Pick};
 
@@ -64,12 +65,41 @@ impl ConsistentHash {
         &self.keyless.two.candidates
     }
 
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let table = self.table.as_ref()?;
+        let Some(key) = pick.hash else { return self.keyless.choose(pick, watch) };
+        let mut bound = Bound { of: self, worker: pick.worker, is_dry: watch.is_dry(), in_flight: None };
+        let mut hash = key;
+        let mut others = key;
+        for choice in 0..TARGETS_PER_KEY_MAX {
+            let candidate = &self.candidates()[table.at(hash)];
+            if pick.allows_seen(candidate, watch) {
+                if bound.has_room(candidate) {
+                    watch.sees(candidate, || CameOut::Key { choice: choice as u64 });
+                    return Some(candidate);
+                }
+                watch.sees(candidate, || CameOut::Crowded { in_flight: in_flight(candidate) });
+            }
+            hash = next_random(&mut others);
+        }
+        let start = part_of(self.candidates().len() as u64, hash) as usize;
+        let (before, after) = self.candidates().split_at(start);
+        for candidate in after.iter().chain(before) {
+            if pick.allows_seen(candidate, watch) && bound.has_room(candidate) {
+                watch.sees(candidate, || CameOut::Key { choice: TARGETS_PER_KEY_MAX as u64 });
+                return Some(candidate);
+            }
+        }
+        self.keyless.choose(pick, watch)
+    }
+
     /// How much is in flight at all candidates, as far as a worker knows.
-    fn in_flight(&self, worker: usize) -> u64 {
+    fn in_flight(&self, worker: usize, is_dry: bool) -> u64 {
         if self.candidates().len() <= SUM_MAX {
             return self.candidates().iter().map(in_flight).sum();
         }
-        self.sums[worker % self.sums.len()].look_on(self.candidates())
+        let sum = &self.sums[worker % self.sums.len()];
+        if is_dry { sum.peek(self.candidates()) } else { sum.look_on(self.candidates()) }
     }
 }
 
@@ -91,14 +121,18 @@ impl Sum {
         }
         self.so_far.store(so_far, Ordering::Relaxed);
         self.next.store(end, Ordering::Relaxed);
+        let known = self.peek(candidates);
+        self.known.store(known, Ordering::Relaxed);
+        known
+    }
+
+    /// The latest sum over all. A few from everywhere stand for all until all have been seen.
+    fn peek(&self, candidates: &[Candidate]) -> u64 {
         match self.known.load(Ordering::Relaxed) {
             UNKNOWN => {
-                // A few from everywhere stand for all until all have been seen.
                 let few = candidates.iter().step_by(candidates.len() / SUM_MAX).map(in_flight);
                 let (seen, sum) = few.fold((0, 0), |(seen, sum), more| (seen + 1, sum + more));
-                let known = sum * candidates.len() as u64 / seen;
-                self.known.store(known, Ordering::Relaxed);
-                known
+                sum * candidates.len() as u64 / seen
             }
             known => known,
         }
@@ -111,22 +145,11 @@ fn in_flight(candidate: &Candidate) -> u64 {
 
 impl Balancer for ConsistentHash {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        let table = self.table.as_ref()?;
-        let Some(key) = pick.hash else { return self.keyless.pick(pick) };
-        let mut bound = Bound { of: self, worker: pick.worker, in_flight: None };
-        let mut hash = key;
-        let mut others = key;
-        for _ in 0..TARGETS_PER_KEY_MAX {
-            let candidate = &self.candidates()[table.at(hash)];
-            if pick.allows(candidate) && bound.has_room(candidate) {
-                return Some(candidate);
-            }
-            hash = next_random(&mut others);
-        }
-        let start = part_of(self.candidates().len() as u64, hash) as usize;
-        let (before, after) = self.candidates().split_at(start);
-        let mut all = after.iter().chain(before).filter(|candidate| pick.allows(candidate));
-        all.find(|candidate| bound.has_room(candidate)).or_else(|| self.keyless.pick(pick))
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
     }
 }
 
@@ -134,6 +157,7 @@ impl Balancer for ConsistentHash {
 struct Bound<'a> {
     of: &'a ConsistentHash,
     worker: usize,
+    is_dry: bool,
     /// Summed up when it is needed.
     in_flight: Option<u64>,
 }
@@ -144,7 +168,7 @@ impl Bound<'_> {
         if own < ALWAYS_ALLOWED {
             return true;
         }
-        let all = *self.in_flight.get_or_insert_with(|| self.of.in_flight(self.worker)) + 1;
+        let all = *self.in_flight.get_or_insert_with(|| self.of.in_flight(self.worker, self.is_dry)) + 1;
         own * self.of.weight * BOUND.1 < all * u64::from(candidate.weight) * BOUND.0
     }
 }

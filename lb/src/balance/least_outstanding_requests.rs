@@ -6,8 +6,9 @@
 //! beside a heavy one gets its share of little traffic, too. Among targets with nothing in flight the choice is
 //! random by weight.
 
+use super::watch::{CameOut, Trail, Unwatched, Watch};
 use super::weighted::{WeightLine, next_random};
-use super::{Balancer, Candidate, Pick};
+use super::{Balancer, Candidate, Pick, WEIGHT_UNIT};
 
 /// Up to how many candidates all are compared.
 const SCAN_MAX: usize = 32;
@@ -31,15 +32,28 @@ impl LeastOutstandingRequests {
         Self { candidates, line }
     }
 
-    fn best_of_all(&self, pick: &Pick<'_>) -> Option<&Candidate> {
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        match &self.line {
+            None => self.best_of_all(pick, watch),
+            Some(line) => self
+                .best_of_few(line, pick, watch)
+                .or_else(|| super::any_allowed(&self.candidates, pick, watch).map(|index| &self.candidates[index])),
+        }
+    }
+
+    fn best_of_all(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         let mut random = pick.random;
         let mut best: Option<(f32, usize, &Candidate)> = None;
         let mut idle: Option<&Candidate> = None;
         let mut idle_weight = 0;
-        for candidate in self.candidates.iter().filter(|candidate| pick.allows(candidate)) {
+        for candidate in &self.candidates {
+            if !pick.allows_seen(candidate, watch) {
+                continue;
+            }
             let bits = next_random(&mut random);
             let in_flight = candidate.backend.in_flight();
             let load = load(candidate, in_flight, bits);
+            watch.sees(candidate, || came_out(in_flight, load));
             if best.is_none_or(|(least, _, _)| load < least) {
                 best = Some((load, in_flight, candidate));
             }
@@ -56,19 +70,28 @@ impl LeastOutstandingRequests {
     }
 
     /// Draws by weight, so that a candidate with nothing in flight may be taken as it comes.
-    fn best_of_few(&self, line: &WeightLine, pick: &Pick<'_>) -> Option<&Candidate> {
-        let mut random = pick.random;
-        let draws = (0..DRAWS_MAX).map(|_| &self.candidates[line.at(next_random(&mut random))]);
+    fn best_of_few(&self, line: &WeightLine, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let (mut random, mut samples) = (pick.random, 0);
         let mut best: Option<(f32, &Candidate)> = None;
         let mut bits = pick.random.rotate_left(32);
-        for candidate in draws.filter(|candidate| pick.allows(candidate)).take(SAMPLES) {
+        for _ in 0..DRAWS_MAX {
+            let candidate = &self.candidates[line.at(next_random(&mut random))];
+            if !pick.allows_seen(candidate, watch) {
+                continue;
+            }
             let in_flight = candidate.backend.in_flight();
             if in_flight == 0 {
+                watch.sees(candidate, || came_out(0, 0.0));
                 return Some(candidate);
             }
             let load = load(candidate, in_flight, next_random(&mut bits));
+            watch.sees(candidate, || came_out(in_flight, load));
             if best.is_none_or(|(least, _)| load < least) {
                 best = Some((load, candidate));
+            }
+            samples += 1;
+            if samples == SAMPLES {
+                break;
             }
         }
         best.map(|(_, candidate)| candidate)
@@ -77,12 +100,11 @@ impl LeastOutstandingRequests {
 
 impl Balancer for LeastOutstandingRequests {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        match &self.line {
-            None => self.best_of_all(pick),
-            Some(line) => self
-                .best_of_few(line, pick)
-                .or_else(|| super::any_allowed(&self.candidates, pick).map(|index| &self.candidates[index])),
-        }
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
     }
 }
 
@@ -90,4 +112,8 @@ impl Balancer for LeastOutstandingRequests {
 fn load(candidate: &Candidate, in_flight: usize, bits: u64) -> f32 {
     let fraction = (bits & 0xffff) as f32 / 65_536.0;
     (in_flight as f32 + fraction) / candidate.weight as f32
+}
+
+fn came_out(in_flight: usize, load: f32) -> CameOut {
+    CameOut::Load { in_flight: in_flight as u64, load: load * WEIGHT_UNIT as f32 }
 }

@@ -11,6 +11,7 @@ mod maglev;
 mod peak_ewma;
 mod random_of_two;
 mod round_robin;
+mod watch;
 mod weighted;
 mod weighted_random;
 
@@ -20,9 +21,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use hash::{hash_of, hash_of_address};
+use watch::Watch;
+pub use watch::{CameOut, Considered, Refusal, Trail};
 
 use crate::model::Algorithm;
 use crate::state::{Admission, Backend, BackendId, Outcome};
+
+/// What a weight of 1 is among candidates, so that parts of it are whole numbers.
+pub(crate) const WEIGHT_UNIT: u32 = 100;
 
 /// A backend that may take new work, with its share.
 #[derive(Debug, Clone)]
@@ -54,11 +60,41 @@ pub struct Pick<'a> {
 
 impl Pick<'_> {
     /// Whether a candidate can take this request now.
+    #[inline]
     pub fn allows(&self, candidate: &Candidate) -> bool {
+        self.check(candidate).is_ok()
+    }
+
+    /// Whether a candidate can take this request now, or why not.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    #[inline]
+    pub fn check(&self, candidate: &Candidate) -> Result<(), Refusal> {
         let backend = &candidate.backend;
-        !self.tried.contains(&backend.id)
-            && backend.admission() == Admission::All
-            && (self.connections_max == 0 || backend.in_flight() < self.connections_max)
+        if self.tried.contains(&backend.id) {
+            return Err(Refusal::Tried);
+        }
+        if backend.admission() != Admission::All {
+            return Err(Refusal::Closed);
+        }
+        match self.connections_max {
+            0 => Ok(()),
+            max => match backend.in_flight() {
+                in_flight if in_flight < max => Ok(()),
+                in_flight => Err(Refusal::Full { in_flight }),
+            },
+        }
+    }
+
+    /// As [`Self::allows`], watched.
+    #[inline]
+    fn allows_seen(&self, candidate: &Candidate, watch: &mut impl Watch) -> bool {
+        let checked = self.check(candidate);
+        if let Err(refusal) = checked {
+            watch.sees(candidate, || CameOut::Refused(refusal));
+        }
+        checked.is_ok()
     }
 }
 
@@ -67,6 +103,9 @@ pub trait Balancer: Debug + Send + Sync {
     /// Chooses a candidate that [`Pick::allows`], or none when there is none. Costs the same at any number of
     /// candidates while nearly all of them are allowed.
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate>;
+
+    /// As [`Self::pick`], and tells how the choice came about. A dry trail leaves no mark of it.
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate>;
 
     /// Takes note of what became of an attempt at a backend, at the first byte of its answer or when it failed, and how
     /// long that took.
@@ -90,7 +129,7 @@ pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, s
 }
 
 /// Any candidate that is allowed, asked in order from a random start: the last resort when most are not.
-fn any_allowed(candidates: &[Candidate], pick: &Pick<'_>) -> Option<usize> {
+fn any_allowed(candidates: &[Candidate], pick: &Pick<'_>, watch: &mut impl Watch) -> Option<usize> {
     let start = weighted::part_of(candidates.len() as u64, pick.random) as usize;
-    (start..candidates.len()).chain(0..start).find(|index| pick.allows(&candidates[*index]))
+    (start..candidates.len()).chain(0..start).find(|index| pick.allows_seen(&candidates[*index], watch))
 }

@@ -8,12 +8,15 @@
 use std::time::{Duration, Instant};
 
 use super::random_of_two::Two;
+use super::watch::{CameOut, Trail, Unwatched, Watch};
 use super::{Balancer, Candidate, Pick};
 use crate::state::{Backend, Outcome};
 
 /// Response times that differ by less than this factor count as the same: peaks are noisy, and noise shall override
 /// neither weights nor counts.
 const ALIKE_FACTOR: f32 = 2.0;
+/// How slow both are then.
+const ALIKE: f32 = 1.0;
 
 #[derive(Debug)]
 pub(super) struct PeakEwma {
@@ -24,16 +27,29 @@ impl PeakEwma {
     pub(super) fn new(candidates: Vec<Candidate>) -> Self {
         Self { two: Two::of(candidates) }
     }
+
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let mut random = pick.random;
+        let first = self.two.first(pick, &mut random, watch)?;
+        let pair = self.two.pair(first, pick, &mut random, watch);
+        let [load, other_load] = pair.loads(&mut random).map(|load| (load + 1) as f32);
+        let [slowness, other_slowness] = compare(pair.first, pair.second, pick.now);
+        let (score, other_score) = (slowness * load, other_slowness * other_load);
+        watch.sees(pair.first, || expected(pair.first, slowness, score));
+        if !std::ptr::eq(pair.first, pair.second) {
+            watch.sees(pair.second, || expected(pair.second, other_slowness, other_score));
+        }
+        Some(if other_score < score { pair.second } else { pair.first })
+    }
 }
 
 impl Balancer for PeakEwma {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        let mut random = pick.random;
-        let first = self.two.first(pick, &mut random)?;
-        let pair = self.two.pair(first, pick, &mut random);
-        let [load, other_load] = pair.loads(&mut random).map(|load| (load + 1) as f32);
-        let [slowness, other_slowness] = compare(pair.first, pair.second, pick.now);
-        Some(if other_slowness * other_load < slowness * load { pair.second } else { pair.first })
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
     }
 
     fn learn(&self, backend: &Backend, outcome: Outcome, took: Duration, now: Instant) {
@@ -45,6 +61,11 @@ impl Balancer for PeakEwma {
 fn compare(first: &Candidate, second: &Candidate, now: Instant) -> [f32; 2] {
     match [first, second].map(|candidate| candidate.backend.latency_us(now)) {
         [Some(one), Some(other)] if one > other * ALIKE_FACTOR || other > one * ALIKE_FACTOR => [one, other],
-        _ => [1.0, 1.0],
+        _ => [ALIKE, ALIKE],
     }
+}
+
+fn expected(candidate: &Candidate, slowness: f32, score: f32) -> CameOut {
+    let latency_us = (slowness != ALIKE).then_some(slowness);
+    CameOut::Expected { in_flight: candidate.backend.in_flight() as u64, latency_us, score }
 }

@@ -3,6 +3,7 @@
 //! That is nearly as even as the least of all and does not herd: workers that see the same counts at the same moment
 //! still choose differently. Not here: what else speaks for one of the two (`peak_ewma`).
 
+use super::watch::{CameOut, Trail, Unwatched, Watch};
 use super::weighted::{WeightLine, next_random, part_of};
 use super::{Balancer, Candidate, Pick};
 
@@ -18,19 +19,33 @@ impl RandomOfTwo {
     pub(super) fn new(candidates: Vec<Candidate>) -> Self {
         Self { two: Two::of(candidates) }
     }
+
+    pub(super) fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let mut random = pick.random;
+        let first = self.two.first(pick, &mut random, watch)?;
+        // Nothing can have less; and so shares are those of the weights while there is little to do.
+        if self.two.candidates[first].backend.in_flight() == 0 {
+            let first = &self.two.candidates[first];
+            watch.sees(first, || CameOut::Load { in_flight: 0, load: 0.0 });
+            return Some(first);
+        }
+        let pair = self.two.pair(first, pick, &mut random, watch);
+        let loads = pair.loads(&mut random);
+        for (candidate, load) in [pair.first, pair.second].into_iter().zip(loads) {
+            let in_flight = || candidate.backend.in_flight() as u64;
+            watch.sees(candidate, || CameOut::Load { in_flight: in_flight(), load: load as f32 });
+        }
+        Some(if loads[1] < loads[0] { pair.second } else { pair.first })
+    }
 }
 
 impl Balancer for RandomOfTwo {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        let mut random = pick.random;
-        let first = self.two.first(pick, &mut random)?;
-        // Nothing can have less; and so shares are those of the weights while there is little to do.
-        if self.two.candidates[first].backend.in_flight() == 0 {
-            return Some(&self.two.candidates[first]);
-        }
-        let pair = self.two.pair(first, pick, &mut random);
-        let [load, other] = pair.loads(&mut random);
-        Some(if other < load { pair.second } else { pair.first })
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
     }
 }
 
@@ -55,20 +70,20 @@ impl Two {
     }
 
     /// Draws a candidate that is allowed.
-    pub(super) fn first(&self, pick: &Pick<'_>, random: &mut u64) -> Option<usize> {
+    pub(super) fn first(&self, pick: &Pick<'_>, random: &mut u64, watch: &mut impl Watch) -> Option<usize> {
         let line = self.line.as_ref()?;
         (0..DRAWS_MAX)
             .map(|_| line.at(next_random(random)))
-            .find(|index| pick.allows(&self.candidates[*index]))
-            .or_else(|| super::any_allowed(&self.candidates, pick))
+            .find(|index| pick.allows_seen(&self.candidates[*index], watch))
+            .or_else(|| super::any_allowed(&self.candidates, pick, watch))
     }
 
     /// Draws another candidate beside one.
-    pub(super) fn pair(&self, first: usize, pick: &Pick<'_>, random: &mut u64) -> Pair<'_> {
+    pub(super) fn pair(&self, first: usize, pick: &Pick<'_>, random: &mut u64, watch: &mut impl Watch) -> Pair<'_> {
         let draw = |_| self.line.as_ref()?.other_than(first, next_random(random));
         let mut draws = (0..DRAWS_MAX).map_while(draw).map(|index| &self.candidates[index]);
         let first = &self.candidates[first];
-        Pair { first, second: draws.find(|candidate| pick.allows(candidate)).unwrap_or(first) }
+        Pair { first, second: draws.find(|candidate| pick.allows_seen(candidate, watch)).unwrap_or(first) }
     }
 }
 

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::watch::{CameOut, Trail, Unwatched, Watch};
 use super::weighted::{WeightLine, next_random};
 use super::{Balancer, Candidate, Pick};
 
@@ -61,9 +62,30 @@ impl RoundRobin {
         Self { candidates, walk, cursors }
     }
 
-    /// The candidate whose turn it is.
-    fn step(&self, cursor: &AtomicU64) -> &Candidate {
-        let place = cursor.load(Ordering::Relaxed);
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        if self.candidates.is_empty() {
+            return None;
+        }
+        let cursor = &self.cursors[pick.worker % self.cursors.len()].0;
+        let mut place = cursor.load(Ordering::Relaxed);
+        let mut chosen = None;
+        for _ in 0..STEPS_MAX {
+            let (candidate, next) = self.at(place);
+            let at = std::mem::replace(&mut place, next);
+            if pick.allows_seen(candidate, watch) {
+                watch.sees(candidate, || self.turn(at));
+                chosen = Some(candidate);
+                break;
+            }
+        }
+        if !watch.is_dry() {
+            cursor.store(place, Ordering::Relaxed);
+        }
+        chosen.or_else(|| super::any_allowed(&self.candidates, pick, watch).map(|index| &self.candidates[index]))
+    }
+
+    /// The candidate whose turn it is at a place, and the place after that.
+    fn at(&self, place: u64) -> (&Candidate, u64) {
         let (index, next) = match &self.walk {
             Walk::Turn(turn) => {
                 let next = place + 1;
@@ -71,21 +93,24 @@ impl RoundRobin {
             }
             Walk::Golden(line) => (line.at(place), place.wrapping_add(GOLDEN)),
         };
-        cursor.store(next, Ordering::Relaxed);
-        &self.candidates[index]
+        (&self.candidates[index], next)
+    }
+
+    fn turn(&self, place: u64) -> CameOut {
+        match &self.walk {
+            Walk::Turn(turn) => CameOut::Turn { place, of: turn.len() as u64 },
+            Walk::Golden(_) => CameOut::Turn { place: 0, of: 0 },
+        }
     }
 }
 
 impl Balancer for RoundRobin {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        if self.candidates.is_empty() {
-            return None;
-        }
-        let cursor = &self.cursors[pick.worker % self.cursors.len()].0;
-        (0..STEPS_MAX)
-            .map(|_| self.step(cursor))
-            .find(|candidate| pick.allows(candidate))
-            .or_else(|| super::any_allowed(&self.candidates, pick).map(|index| &self.candidates[index]))
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
     }
 }
 

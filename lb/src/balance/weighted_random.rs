@@ -3,6 +3,7 @@
 //! It keeps no count and needs none: shares hold over any stretch of time and any number of workers, and nobody can
 //! tell who is next.
 
+use super::watch::{CameOut, Trail, Unwatched, Watch};
 use super::weighted::{next_random, part_of};
 use super::{Balancer, Candidate, Pick};
 
@@ -30,6 +31,19 @@ impl WeightedRandom {
         Self { candidates, columns }
     }
 
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        if self.candidates.is_empty() {
+            return None;
+        }
+        let mut random = pick.random;
+        let chosen = (0..DRAWS_MAX)
+            .map(|_| self.draw(next_random(&mut random)))
+            .find(|candidate| pick.allows_seen(candidate, watch))
+            .or_else(|| super::any_allowed(&self.candidates, pick, watch).map(|index| &self.candidates[index]))?;
+        watch.sees(chosen, || CameOut::Drawn);
+        Some(chosen)
+    }
+
     fn draw(&self, random: u64) -> &Candidate {
         // The upper half names the column, the lower half the place within.
         let index = part_of(self.columns.len() as u64, random & !0xffff_ffff) as usize;
@@ -40,14 +54,11 @@ impl WeightedRandom {
 
 impl Balancer for WeightedRandom {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        if self.candidates.is_empty() {
-            return None;
-        }
-        let mut random = pick.random;
-        (0..DRAWS_MAX)
-            .map(|_| self.draw(next_random(&mut random)))
-            .find(|candidate| pick.allows(candidate))
-            .or_else(|| super::any_allowed(&self.candidates, pick).map(|index| &self.candidates[index]))
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
     }
 }
 

@@ -6,10 +6,8 @@
 use std::time::{Duration, Instant};
 
 use super::members::Roll;
+use crate::balance::WEIGHT_UNIT;
 use crate::state::{Member, TargetState};
-
-/// What a weight of 1 is among candidates, so that parts of it are whole numbers.
-const WEIGHT_UNIT: u32 = 100;
 
 /// In how many steps a share grows.
 const STEPS: u32 = 20;

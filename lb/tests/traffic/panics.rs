@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use lb::balance::{Balancer, Candidate, Pick};
+use lb::balance::{Balancer, Candidate, Pick, Trail};
 use lb::state::{Frontend, Now, Observed, Pool, Snapshot, compile};
 
 use crate::common::Want;
@@ -16,6 +16,10 @@ struct Panics;
 impl Balancer for Panics {
     fn pick(&self, _: &Pick<'_>) -> Option<&Candidate> {
         panic!("a bug, for this test")
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, _: &mut Trail) -> Option<&Candidate> {
+        self.pick(pick)
     }
 }
 
