@@ -108,8 +108,12 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let publisher = Publisher::start(&live, wanted, observations);
 
     // Those who serve, those who look, and the one who keeps.
-    let workers =
-        Workers::start(&WorkersSettings { count, live: Arc::clone(&live), telemetry: Arc::clone(&telemetry) })?;
+    let workers = Workers::start(&WorkersSettings {
+        count,
+        live: Arc::clone(&live),
+        observer: observer.clone(),
+        telemetry: Arc::clone(&telemetry),
+    })?;
     let checker = Checker::start(Arc::clone(&live), observer.clone());
     let resolver = Resolver::start(Arc::clone(&live), observer);
     let (store, store_thread) = opened.start(config, sockets, publisher.clone(), Arc::clone(&live), count)?;

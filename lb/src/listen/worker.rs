@@ -81,7 +81,8 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let local = Local::new(self.number, self.settings.count, &self.settings.telemetry);
+        let WorkersSettings { count, observer, telemetry, .. } = &self.settings;
+        let local = Local::new(self.number, *count, observer.clone(), telemetry);
         let mut asked = self.asked.clone();
         let mut generations = self.settings.live.subscribe();
         let mut serving = Serving { worker: self, local: Rc::new(local), doors: Vec::new(), snapshot: None };

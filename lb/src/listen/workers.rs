@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::limits::ConnectionLimit;
 use super::worker::{Asked, Worker};
-use crate::state::Live;
+use crate::state::{Live, Observer};
 use crate::telemetry::Telemetry;
 
 /// What workers are started with.
@@ -19,6 +19,8 @@ pub struct WorkersSettings {
     pub count: usize,
     /// Where the snapshots come from.
     pub live: Arc<Live>,
+    /// Whom they tell when a backend is worth a look.
+    pub observer: Observer,
     /// What they count of themselves, and where requests are logged.
     pub telemetry: Arc<Telemetry>,
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with a request: whose doing it is, what it is, and whether another attempt may be made.
 
 use crate::http1::{ChunkRefusal, RequestRefusal, ResponseRefusal};
+use crate::state::Failed;
 use crate::telemetry::EndReason;
 
 /// Why a request does not go its ordinary way.
@@ -91,9 +92,14 @@ impl Failure {
         }
     }
 
-    /// Whether the connection to a target could not be made, or broke before an answer.
-    pub(super) fn is_of_connection(self) -> bool {
-        matches!(self, Self::ConnectRefused | Self::ConnectTimedOut | Self::Unsent | Self::Unanswered)
+    /// How the connection to a target could not be made, or broke before an answer, if it did.
+    pub(super) fn of_connection(self) -> Option<Failed> {
+        match self {
+            Self::ConnectRefused => Some(Failed::Refused),
+            Self::ConnectTimedOut => Some(Failed::TimedOut),
+            Self::Unsent | Self::Unanswered => Some(Failed::Closed),
+            _ => None,
+        }
     }
 
     /// Whether the request itself is at fault, so that nobody knows where it ends.

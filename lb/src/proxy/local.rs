@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::buffers::Shelf;
 use super::request_id::RequestId;
 use super::tether::Tether;
+use crate::state::Observer;
 use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
 use crate::upstream::IdleConnections;
 
@@ -28,6 +29,8 @@ pub(crate) struct Local {
     pub(super) shelf: Shelf,
     /// Connections to targets nobody uses at the moment.
     pub(super) idle: IdleConnections,
+    /// Whom to tell when a backend is worth a look.
+    pub(super) observer: Observer,
     telemetry: Arc<Telemetry>,
     tethers: RefCell<HashMap<u64, Rc<Tether>>>,
     tether_next: Cell<u64>,
@@ -45,11 +48,12 @@ pub(crate) struct Local {
 
 impl Local {
     /// For worker `worker` of `workers`.
-    pub(crate) fn new(worker: usize, workers: usize, telemetry: &Arc<Telemetry>) -> Self {
+    pub(crate) fn new(worker: usize, workers: usize, observer: Observer, telemetry: &Arc<Telemetry>) -> Self {
         Self {
             worker,
             shelf: Shelf::default(),
             idle: IdleConnections::new(workers),
+            observer,
             telemetry: Arc::clone(telemetry),
             tethers: RefCell::default(),
             tether_next: Cell::new(0),

@@ -40,6 +40,9 @@ pub(super) async fn reach<S: Stream>(
         let cells = group_cells(&front, client);
         match attempt(client, desk, account, chosen, tried.count > 1).await {
             Ok(reached) => {
+                if reached.link.backend.answered(began) {
+                    client.local.observer.look();
+                }
                 if tried.count > 1 {
                     cells.retries_succeeded.add(1);
                 }
@@ -48,7 +51,7 @@ pub(super) async fn reach<S: Stream>(
             Err(failure) => {
                 learn(client, account, &front, failure, began);
                 client.tether.release();
-                if failure.is_of_connection() {
+                if failure.of_connection().is_some() {
                     cells.connection_errors.add(1);
                 }
                 if !may_repeat(failure, desk) || tried.count == ATTEMPTS_MAX || client.tether.is_cut() {
@@ -67,15 +70,20 @@ fn group_cells<'a, S>(front: &'a Front, client: &Client<S>) -> &'a GroupCells {
     front.frontend.pool.metrics.workers.of(client.local.worker)
 }
 
-/// Tells the balancer of a failure of the target. That a kept connection was closed is none: it had been idle.
+/// Tells the balancer of a failure of the target, and the target itself where it did not answer at all. That a kept
+/// connection was closed is no failure: it had been idle.
 fn learn<S>(client: &Client<S>, account: &Account, front: &Front, failure: Failure, began: Instant) {
     let is_over_kept = account.connect.is_none() && matches!(failure, Failure::Unsent | Failure::Unanswered);
     if !failure.is_of_target() || is_over_kept {
         return;
     }
     if let Some(backend) = client.tether.backend() {
-        let now = Instant::now();
-        front.frontend.pool.balancer.learn(&backend, Outcome::Failed, now.saturating_duration_since(began), now);
+        let (pool, now) = (&front.frontend.pool, Instant::now());
+        pool.balancer.learn(&backend, Outcome::Failed, now.saturating_duration_since(began), now);
+        let failures_max = pool.group.ejection.failures;
+        if failure.of_connection().is_some_and(|how| backend.failed(how, began, failures_max)) {
+            client.local.observer.look();
+        }
     }
 }
 

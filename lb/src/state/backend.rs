@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::latency::{Latency, Outcome};
+use super::streak::{Failed, Record, Streak, Trust};
 use crate::model::{GroupName, TargetId};
 use crate::telemetry::BackendMetrics;
 
@@ -41,6 +42,8 @@ struct Load {
     admission: AtomicU8,
     /// A [`Latency`].
     latency: AtomicU64,
+    /// A [`Record`].
+    record: AtomicU64,
 }
 
 /// Which new work a backend takes.
@@ -80,6 +83,7 @@ impl Backend {
             in_flight: AtomicUsize::new(0),
             admission: AtomicU8::new(Admission::All as u8),
             latency: AtomicU64::new(Latency::UNKNOWN.to_bits()),
+            record: AtomicU64::new(Record::CLEAN),
         };
         Self { id, group, target, address, metrics: BackendMetrics::new(workers), born: now, load }
     }
@@ -132,6 +136,50 @@ impl Backend {
     /// How slow its answers are to be expected now, in microseconds, if any were noted.
     pub fn latency_us(&self, now: Instant) -> Option<f32> {
         Latency::from_bits(self.load.latency.load(Ordering::Relaxed)).at(self.clock_ms(now))
+    }
+
+    /// Notes that an attempt which began at this time was answered. Answers with whether that is worth a look of the
+    /// publisher.
+    pub fn answered(&self, began: Instant) -> bool {
+        self.load.record.load(Ordering::Relaxed) != Record::CLEAN && self.note(None, began, 0)
+    }
+
+    /// Notes that an attempt which began at this time failed before an answer, of which `failures_max` in a row are too
+    /// many (0: none ever are). Answers with whether that is worth a look of the publisher.
+    pub fn failed(&self, how: Failed, began: Instant, failures_max: u32) -> bool {
+        failures_max > 0 && self.note(Some(how), began, failures_max)
+    }
+
+    /// What attempts in a row came to, if they came to anything.
+    pub fn streak(&self) -> Option<Streak> {
+        match self.load.record.load(Ordering::Relaxed) {
+            Record::CLEAN => None,
+            bits => Record::from_bits(bits).streak(),
+        }
+    }
+
+    /// How far it is trusted.
+    pub(super) fn trust(&self) -> Trust {
+        Record::from_bits(self.load.record.load(Ordering::Relaxed)).trust
+    }
+
+    /// Says how far it is trusted from now on, and begins a new streak. Only the publisher does.
+    pub(super) fn set_trust(&self, trust: Trust, now: Instant) {
+        self.load.record.store(Record::new(trust, self.clock_ms(now)).to_bits(), Ordering::Relaxed);
+    }
+
+    fn note(&self, failed: Option<Failed>, began: Instant, failures_max: u32) -> bool {
+        let began_ms = self.clock_ms(began);
+        let mut is_remarkable = false;
+        let update = |bits| {
+            let before = Record::from_bits(bits);
+            let after = before.after(failed, began_ms);
+            is_remarkable = after != before && after.is_remarkable(failures_max);
+            (after != before).then(|| after.to_bits())
+        };
+        // That nothing changed is no error.
+        let _ = self.load.record.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        is_remarkable
     }
 
     /// Milliseconds since it began, as far as they fit.

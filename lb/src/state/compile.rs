@@ -82,9 +82,10 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
         }
     }
     let frontends = frontends(wanted, &pools, previous);
-    let leaving = pools.values().flat_map(|pool| pool.members.iter()).filter_map(|member| member.leaves_at);
+    let deadline = |member: &Member| member.leaves_at.or_else(|| member.standing.ends_at());
+    let members = pools.values().flat_map(|pool| pool.members.iter()).filter_map(deadline);
     let slow = pools.values().filter_map(|pool| pool.slow_until);
-    let wake_at = leaving.chain(slow).min();
+    let wake_at = members.chain(slow).min();
     Snapshot { generation, config: Arc::clone(&wanted.config), frontends, pools, next_backend, wake_at }
 }
 
@@ -127,8 +128,8 @@ fn pool(
     let chosen = if failed_open { TargetState::Unhealthy } else { TargetState::Healthy };
     let chosen = members.iter().filter(|member| member.state == chosen);
     let (slow_start, now) = (group.slow_start, roll.now);
-    let candidate =
-        |member: &Member| candidate(member, forward.port, slow_start::weight(member, slow_start, now.instant));
+    let weight = |member: &Member| member.standing.share(slow_start::weight(member, slow_start, now.instant));
+    let candidate = |member: &Member| candidate(member, forward.port, weight(member));
     let candidates: Vec<_> = chosen.clone().filter_map(candidate).collect();
     let is_slow = chosen.into_iter().any(|member| slow_start::is_slow(member, slow_start, now.instant));
     let algorithm = forward.algorithm.unwrap_or(group.algorithm);

@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::ejection::{Standings, is_due, stand};
 use super::slow_start;
 use crate::model::{Group, GroupName, HeldTarget, Host, TargetId};
-use crate::state::{Backend, BackendId, HealthState, Member, Now, Observed, Pool, TargetState, Verdict};
+use crate::state::{Backend, BackendId, HealthState, Member, Now, Observed, Pool, Standing, TargetState, Verdict};
 
 /// The longest a deregistered target may stay, whatever its group says.
 const LEAVING_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -40,7 +41,7 @@ pub(super) fn call_roll(name: &GroupName, roll: &Roll<'_>, next_backend: &mut Ba
         return Arc::clone(&pool.members);
     }
     let old = roll.pool.map_or(&[][..], |pool| &pool.members);
-    let members = roll.merge(name, old, next_backend);
+    let members = roll.merge(name, old, &stand(roll), next_backend);
     match roll.pool {
         Some(pool) if *pool.members == *members => Arc::clone(&pool.members),
         _ => members.into(),
@@ -66,17 +67,22 @@ impl Roll<'_> {
         let same_state = match (member.state, self.observed.health.get(&member.backend.id)) {
             (TargetState::Unused | TargetState::Draining, _) => true,
             (_, Some(health)) if member.backend.address.is_some() => {
-                state_of(health.verdict) == member.state
-                    && health.reason == member.reason
-                    && health.since == member.since
+                let (state, reason, since) = seen(health, member.standing);
+                state == member.state && reason.as_str() == &*member.reason && since == member.since
             }
             (state, _) => state == TargetState::Initial,
         };
-        same_address && same_state
+        same_address && same_state && !is_due(self, member)
     }
 
     /// Walks what is wanted and what was, both in the order of ids, side by side.
-    fn merge(&self, name: &GroupName, mut old: &[Member], next_backend: &mut BackendId) -> Vec<Member> {
+    fn merge(
+        &self,
+        name: &GroupName,
+        mut old: &[Member],
+        standings: &Standings,
+        next_backend: &mut BackendId,
+    ) -> Vec<Member> {
         let wanted = self.group.map(|group| &group.targets);
         let mut members = Vec::with_capacity(wanted.map_or(0, |targets| targets.len()) + 8);
         for (id, held) in wanted.into_iter().flatten() {
@@ -98,7 +104,8 @@ impl Roll<'_> {
             };
             // To have learnt its address is no new beginning.
             let unresolved = || same.iter().find(|member| member.backend.address.is_none());
-            members.push(self.registered(held, backend, kept.or_else(unresolved)));
+            let standing = standings.get(&backend.id).copied().unwrap_or_default();
+            members.push(self.registered(held, backend, standing, kept.or_else(unresolved)));
             let others = same.iter().filter(|member| !kept.is_some_and(|kept| std::ptr::eq(kept, *member)));
             members.extend(others.filter_map(|member| self.leaving(member, true)));
         }
@@ -111,6 +118,12 @@ impl Roll<'_> {
         self.used && member.state == TargetState::Unused
     }
 
+    /// The wanted target that keeps a member's backend, if there is one.
+    pub(super) fn keeps(&self, member: &Member) -> Option<&HeldTarget> {
+        let held = self.group?.targets.get(&member.backend.target)?;
+        (self.address_of(held) == member.backend.address && !self.used_again(member)).then_some(&**held)
+    }
+
     fn address_of(&self, held: &HeldTarget) -> Option<SocketAddr> {
         let wanted = &held.declared.address;
         let ip = match &wanted.host {
@@ -121,8 +134,14 @@ impl Roll<'_> {
     }
 
     /// A wanted target. It keeps its `since` while it keeps its state.
-    fn registered(&self, held: &Arc<HeldTarget>, backend: Arc<Backend>, before: Option<&Member>) -> Member {
-        let (state, reason, since) = self.state_of(held, &backend);
+    fn registered(
+        &self,
+        held: &Arc<HeldTarget>,
+        backend: Arc<Backend>,
+        standing: Standing,
+        before: Option<&Member>,
+    ) -> Member {
+        let (state, reason, since) = self.state_of(held, &backend, standing);
         let kept = before.filter(|before| before.state == state && before.leaves_at.is_none());
         let slow_since = kept.map_or_else(|| slow_start::begins(self, before, state), |kept| kept.slow_since);
         let since = since.or(kept.map(|kept| kept.since)).unwrap_or(self.now.wall);
@@ -131,10 +150,15 @@ impl Roll<'_> {
             (Reason::Ours(ours), Some(kept)) if *ours == *kept.reason => Arc::clone(&kept.reason),
             (Reason::Ours(ours), _) => ours.into(),
         };
-        Member { held: Arc::clone(held), backend, state, reason, since, slow_since, leaves_at: None }
+        Member { held: Arc::clone(held), backend, state, reason, since, slow_since, standing, leaves_at: None }
     }
 
-    fn state_of(&self, held: &HeldTarget, backend: &Backend) -> (TargetState, Reason<'_>, Option<SystemTime>) {
+    fn state_of(
+        &self,
+        held: &HeldTarget,
+        backend: &Backend,
+        standing: Standing,
+    ) -> (TargetState, Reason<'_>, Option<SystemTime>) {
         if !self.used {
             return (TargetState::Unused, Reason::ours("no listener forwards to its target group"), None);
         }
@@ -147,7 +171,10 @@ impl Roll<'_> {
         }
         match self.observed.health.get(&backend.id) {
             None => (TargetState::Initial, Reason::ours("waiting for its first check"), None),
-            Some(HealthState { verdict, reason, since }) => (state_of(*verdict), Reason::Seen(reason), Some(*since)),
+            Some(health) => {
+                let (state, reason, since) = seen(health, standing);
+                (state, reason, Some(since))
+            }
         }
     }
 
@@ -170,6 +197,7 @@ impl Roll<'_> {
             reason: format!("{what}: what is in flight has {delay:?} to finish").into(),
             since: self.now.wall,
             slow_since: None,
+            standing: member.standing,
             leaves_at: Some(self.now.instant + delay.min(LEAVING_MAX)),
         })
     }
@@ -190,13 +218,25 @@ impl Reason<'_> {
     const fn ours(text: &'static str) -> Self {
         Self::Ours(Cow::Borrowed(text))
     }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Seen(reason) => reason,
+            Self::Ours(reason) => reason,
+        }
+    }
 }
 
-fn state_of(verdict: Verdict) -> TargetState {
+/// What checks and attempts together make of a target: who fails its checks is unhealthy, ejected or not.
+fn seen(health: &HealthState, standing: Standing) -> (TargetState, Reason<'_>, SystemTime) {
+    let HealthState { verdict, reason, since } = health;
     match verdict {
-        Verdict::Initial => TargetState::Initial,
-        Verdict::Healthy => TargetState::Healthy,
-        Verdict::Unhealthy => TargetState::Unhealthy,
+        Verdict::Initial => (TargetState::Initial, Reason::Seen(reason), *since),
+        Verdict::Unhealthy => (TargetState::Unhealthy, Reason::Seen(reason), *since),
+        Verdict::Healthy => {
+            let (state, why, since) = standing.seen(health);
+            (state, why.map_or(Reason::Seen(reason), |why| Reason::Ours(why.into())), since)
+        }
     }
 }
 

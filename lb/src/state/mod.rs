@@ -6,6 +6,7 @@
 
 mod backend;
 mod compile;
+mod ejection;
 mod event;
 mod latency;
 mod live;
@@ -14,12 +15,15 @@ mod observe;
 mod publisher;
 mod slow_start;
 mod snapshot;
+mod streak;
 
 pub use backend::{Admission, Backend, BackendId, InFlight};
 pub use compile::{Now, Wanted, compile};
+pub use ejection::{Ejected, Standing};
 pub use event::{Event, EventKind, difference};
 pub use latency::Outcome;
 pub use live::Live;
 pub use observe::{Observation, Observations, Observed, Observer};
 pub use publisher::Publisher;
 pub use snapshot::{Frontend, HealthState, Member, Pool, Snapshot, TargetState, Verdict};
+pub use streak::{Failed, Streak};

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::model::Host;
-use crate::state::{BackendId, HealthState, Snapshot};
+use crate::state::{BackendId, HealthState, Snapshot, Streak};
 
 /// One seen fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,18 +29,22 @@ pub struct Observed {
     pub resolved: HashMap<Arc<str>, IpAddr>,
     /// Deregistered backends with nothing in flight.
     pub drained: HashSet<BackendId>,
+    /// What attempts at backends came to, as backends themselves count it.
+    pub streaks: HashMap<BackendId, Streak>,
 }
 
 /// Takes in what is seen, from anywhere, never blocking and never dropping: for each subject the newest word stands.
 #[derive(Debug, Clone)]
 pub struct Observer {
     inbox: Arc<Inbox>,
+    looks: mpsc::Sender<()>,
 }
 
 /// The publisher's end of an [`Observer`].
 #[derive(Debug)]
 pub struct Observations {
     inbox: Arc<Inbox>,
+    looks: mpsc::Receiver<()>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +58,9 @@ impl Observer {
     /// Both ends.
     pub fn new() -> (Self, Observations) {
         let inbox = Arc::new(Inbox::default());
-        (Self { inbox: Arc::clone(&inbox) }, Observations { inbox })
+        // One that is on its way stands for all.
+        let (ask, asked) = mpsc::channel(1);
+        (Self { inbox: Arc::clone(&inbox), looks: ask }, Observations { inbox, looks: asked })
     }
 
     /// Says what was seen.
@@ -64,12 +70,21 @@ impl Observer {
         drop(news);
         self.inbox.arrived.notify_one();
     }
+
+    /// Asks to look at what backends count themselves. Neither waits nor locks: for the request path.
+    pub fn look(&self) {
+        // Full: somebody else has asked, and the look is still to come.
+        let _ = self.looks.try_send(());
+    }
 }
 
 impl Observations {
-    /// Waits until something was seen, and hands over all of it.
-    pub async fn next(&self) -> Observed {
-        self.inbox.arrived.notified().await;
+    /// Waits until something was seen or is to be looked at, and hands over all that was seen.
+    pub async fn next(&mut self) -> Observed {
+        tokio::select! {
+            () = self.inbox.arrived.notified() => {}
+            Some(()) = self.looks.recv() => {}
+        }
         self.take()
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::streak::Trust;
 use crate::state::{
     Admission, Backend, Event, EventKind, Live, Member, Now, Observations, Observed, Snapshot, TargetState, Wanted,
     compile, difference,
@@ -107,10 +108,11 @@ impl Task {
                     None => return,
                 },
                 news = self.observations.next() => {
-                    if news.is_empty() {
+                    let is_empty = news.is_empty();
+                    self.observed.merge(news);
+                    if !self.note_streaks() && is_empty {
                         continue;
                     }
-                    self.observed.merge(news);
                 }
                 () = until(wake_at.map(Instant::from_std)) => {}
                 () = sleep_until(look_at), if !self.leaving.is_empty() || !self.retired.is_empty() => {
@@ -127,6 +129,7 @@ impl Task {
             }
             self.observed.merge(self.observations.take());
             self.note_drained();
+            self.note_streaks();
             self.publish();
             // What had nothing in flight when its admission was closed leaves at once.
             look_at = Instant::now();
@@ -158,14 +161,19 @@ impl Task {
         self.rest_until = Instant::now() + started.elapsed().max(PAUSE_MIN);
     }
 
-    /// Opens and closes admissions before the pointer is swapped, so that whoever still reads the old snapshot
+    /// Opens and closes admissions, and tells backends how far they are trusted, before the pointer is swapped, so that whoever still reads the old snapshot
     /// sends nothing new to what leaves by the next.
     fn settle(&mut self, next: &Snapshot) {
+        let now = std::time::Instant::now();
         let mut leaving = Vec::new();
-        for member in next.groups().flat_map(|pool| pool.members.iter()) {
-            let admission = admission_of(member);
+        for (pool, member) in next.groups().flat_map(|pool| pool.members.iter().map(move |member| (pool, member))) {
+            let (admission, trust) = (admission_of(member), member.standing.trust());
             if member.backend.admission() != admission {
                 member.backend.admit(admission);
+            }
+            if member.backend.trust() != trust {
+                member.backend.set_trust(trust, now);
+                pool.metrics.ejections.add_shared(u64::from(trust == Trust::None));
             }
             if member.leaves_at.is_some() {
                 leaving.push(Arc::clone(&member.backend));
@@ -179,6 +187,15 @@ impl Task {
             }
         }
         self.leaving = leaving;
+    }
+
+    /// Notes what attempts at backends came to; answers whether that is something else than before.
+    fn note_streaks(&mut self) -> bool {
+        let snapshot = self.live.load();
+        let members = snapshot.groups().flat_map(|pool| pool.members.iter());
+        let streaks = members.filter_map(|member| Some((member.backend.id, member.backend.streak()?))).collect();
+        let before = std::mem::replace(&mut self.observed.streaks, streaks);
+        before != self.observed.streaks
     }
 
     /// Notes who of the leaving has nothing in flight any more; answers whether anyone has.
@@ -214,7 +231,7 @@ fn log(events: &[Event]) {
         match &event.kind {
             EventKind::Target { group, target, from, to, reason } => {
                 let (from, to) = (from.map_or("new", TargetState::as_str), to.map_or("gone", TargetState::as_str));
-                if to == TargetState::Unhealthy.as_str() {
+                if [TargetState::Unhealthy.as_str(), TargetState::Ejected.as_str()].contains(&to) {
                     tracing::warn!(%group, %target, from, to, %reason, "target changed state");
                 } else {
                     tracing::info!(%group, %target, from, to, %reason, "target changed state");

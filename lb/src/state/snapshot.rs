@@ -9,7 +9,7 @@ use crate::listen::BoundSocket;
 use crate::model::{
     Algorithm, Config, Forward, GroupName, HashKey, HeldTarget, Listener, ListenerName, TargetGroup, TargetId,
 };
-use crate::state::{Backend, BackendId};
+use crate::state::{Backend, BackendId, Standing};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 
 /// All that is live at one moment.
@@ -25,7 +25,8 @@ pub struct Snapshot {
     pub pools: BTreeMap<Forward, Arc<Pool>>,
     /// The id the next new backend gets.
     pub next_backend: BackendId,
-    /// When to compile again although nothing changes (a drain's deadline, the next step of a slow start).
+    /// When to compile again although nothing changes (a drain's deadline, the next step of a slow start, the end of an
+    /// ejection).
     pub wake_at: Option<Instant>,
 }
 
@@ -87,6 +88,8 @@ pub struct Member {
     pub since: SystemTime,
     /// Healthy, and since when its share has been growing, if it did not have all of it at once.
     pub slow_since: Option<Instant>,
+    /// How it stands by the attempts that were made at it, which is not how its checks see it.
+    pub standing: Standing,
     /// Deregistered: what is in flight is cut at this time.
     pub leaves_at: Option<Instant>,
 }

@@ -133,6 +133,8 @@ pub struct GroupMetrics {
     pub probes_passed: Counter,
     /// Probes that failed; the checker writes it.
     pub probes_failed: Counter,
+    /// How often a target was taken out for failing requests; the publisher writes it.
+    pub ejections: Counter,
 }
 
 /// What a target group counts, for one worker.
@@ -155,7 +157,12 @@ pub struct GroupCells {
 impl GroupMetrics {
     /// Cells for each worker.
     pub fn new(workers: usize) -> Self {
-        Self { workers: Sharded::new(workers), probes_passed: Counter::default(), probes_failed: Counter::default() }
+        Self {
+            workers: Sharded::new(workers),
+            probes_passed: Counter::default(),
+            probes_failed: Counter::default(),
+            ejections: Counter::default(),
+        }
     }
 }
 

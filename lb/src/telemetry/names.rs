@@ -65,6 +65,8 @@ metrics! {
         "Requests sent to unhealthy targets because none was healthy.";
     HEALTH_PROBES: Counter "elbow_health_probes_total" { "target_group", "result" }
         "Health probes, by how they ended.";
+    EJECTIONS: Counter "elbow_ejections_total" { "target_group" }
+        "How often a target was taken out because requests to it failed in a row.";
     RECEIVED_BYTES: Counter "elbow_received_bytes_total" { "listener" }
         "Bytes received from clients.";
     SENT_BYTES: Counter "elbow_sent_bytes_total" { "listener" }

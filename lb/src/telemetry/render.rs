@@ -95,6 +95,7 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
     out.add(names::FAILED_OPEN_REQUESTS, &[group], sum(|cells| &cells.failed_open));
     out.add(names::HEALTH_PROBES, &[group, "success"], metrics.probes_passed.get() as f64);
     out.add(names::HEALTH_PROBES, &[group, "failure"], metrics.probes_failed.get() as f64);
+    out.add(names::EJECTIONS, &[group], metrics.ejections.get() as f64);
     for state in TargetState::ALL {
         let count = pool.members.iter().filter(|member| member.state == state).count();
         out.add(names::TARGETS, &[group, state.as_str()], count as f64);

@@ -54,7 +54,12 @@ impl House {
         let (access_log, thread) = AccessLog::start(&log).unwrap();
         let build = Build { version: "0", commit: "0" };
         let telemetry = Arc::new(Telemetry { workers: Sharded::new(WORKERS), access_log, build });
-        let settings = WorkersSettings { count: WORKERS, live: Arc::clone(&live), telemetry: Arc::clone(&telemetry) };
+        let settings = WorkersSettings {
+            count: WORKERS,
+            live: Arc::clone(&live),
+            observer: observer.clone(),
+            telemetry: Arc::clone(&telemetry),
+        };
         let workers = Some(Workers::start(&settings).unwrap());
         let house = Self { live, telemetry, observer, publisher, workers, runtime, _access_log: thread };
         house.until(|_| true);
