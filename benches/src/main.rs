@@ -1,13 +1,16 @@
-//! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost.
+//! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost, and
+//! `simulate` what choices are good for.
 //! What the figures mean stands in `benches/README.md`.
 
 mod admin;
+mod balancing;
 mod compare;
 mod load;
 mod measure;
 mod peers;
 mod report;
 mod scale;
+mod simulate;
 mod workload;
 
 use std::fs::{self, File};
@@ -31,12 +34,15 @@ enum Command {
     Compare(compare::Options),
     /// Start, registrations and memory with very many targets in one group
     Scale(scale::Options),
+    /// What choices are good for: every algorithm over simulated targets, in virtual time
+    Simulate(simulate::Options),
 }
 
 fn main() -> Result<()> {
     let tables = match Cli::parse().command {
         Command::Compare(options) => compare::run(&options)?,
         Command::Scale(options) => scale::run(&options)?,
+        Command::Simulate(options) => simulate::run(&options)?,
     };
     Ok(io::stdout().write_all(tables.as_bytes())?)
 }
