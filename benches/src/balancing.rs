@@ -1,5 +1,6 @@
 //! What the benches of balancing share: the algorithms by name, and random numbers that are the same in every run.
 
+use anyhow::{Context, Result};
 use lb::model::Algorithm;
 
 /// Every algorithm, by the name it has in a configuration.
@@ -11,6 +12,12 @@ pub(crate) const ALGORITHMS: [(&str, Algorithm); 6] = [
     ("peak_ewma", Algorithm::PeakEwma),
     ("consistent_hash", Algorithm::ConsistentHash),
 ];
+
+/// The algorithm of a name.
+pub(crate) fn algorithm(name: &str) -> Result<Algorithm> {
+    let found = ALGORITHMS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, algorithm)| *algorithm).with_context(|| format!("{name} is no algorithm"))
+}
 
 /// Random numbers (splitmix64).
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
-//! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost, and
-//! `simulate` what choices are good for.
+//! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost, `pick`
+//! what one choice costs, and `simulate` what choices are good for.
 //! What the figures mean stands in `benches/README.md`.
 
 mod admin;
@@ -8,6 +8,7 @@ mod compare;
 mod load;
 mod measure;
 mod peers;
+mod pick;
 mod report;
 mod scale;
 mod simulate;
@@ -34,15 +35,21 @@ enum Command {
     Compare(compare::Options),
     /// Start, registrations and memory with very many targets in one group
     Scale(scale::Options),
+    /// What one choice costs, by algorithm and number of targets (needs valgrind)
+    Pick(pick::Options),
     /// What choices are good for: every algorithm over simulated targets, in virtual time
     Simulate(simulate::Options),
+    #[command(hide = true)]
+    Picks(pick::Picks),
 }
 
 fn main() -> Result<()> {
     let tables = match Cli::parse().command {
         Command::Compare(options) => compare::run(&options)?,
         Command::Scale(options) => scale::run(&options)?,
+        Command::Pick(options) => pick::run(&options)?,
         Command::Simulate(options) => simulate::run(&options)?,
+        Command::Picks(options) => pick::picks(&options)?,
     };
     Ok(io::stdout().write_all(tables.as_bytes())?)
 }
