@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use common::balancing::{ALGORITHMS, candidates, chosen, counts, pick, randoms};
 use lb::balance::{Balancer, Pick, build};
-use lb::model::Algorithm::{LeastOutstandingRequests, PeakEwma, RandomOfTwo, RoundRobin};
+use lb::model::Algorithm::{ConsistentHash, LeastOutstandingRequests, PeakEwma, RandomOfTwo, RoundRobin};
 use lb::state::{BackendId, InFlight};
 use proptest::prelude::*;
 
@@ -161,6 +161,42 @@ fn nobody_is_favoured_by_place() {
     }
 }
 
+#[test]
+fn who_is_left_shares_what_a_full_one_cannot_take() {
+    // The heaviest is full; draws by weight find hardly anybody else.
+    for algorithm in ALGORITHMS {
+        for light in [3, 40] {
+            let candidates = candidates([1000].into_iter().chain(vec![1; light]));
+            let _full = candidates[0].backend.begin(0);
+            let balancer = build(algorithm, candidates, 1, 7);
+            let chosen = |random| {
+                let pick = Pick { connections_max: 1, ..pick(random) };
+                balancer.pick(&pick).expect("others have room").backend.id.0 as usize
+            };
+            let counts = counts(&randoms(5).take(light * 1_000).map(chosen).collect::<Vec<_>>(), light + 1);
+            assert_eq!(counts[0], 0);
+            assert!(counts[1..].iter().all(|count| (600..1_400).contains(count)), "{algorithm:?}: {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn who_is_left_is_chosen_by_load() {
+    for algorithm in [LeastOutstandingRequests, RandomOfTwo, PeakEwma] {
+        for light in [3, 40] {
+            let candidates = candidates([1000].into_iter().chain(vec![1; light]));
+            let mut work: Vec<_> = (0..100).map(|_| candidates[0].backend.begin(0)).collect();
+            let balancer = build(algorithm, candidates.clone(), 1, 7);
+            for random in randoms(5).take(light * 20) {
+                let pick = Pick { connections_max: 100, ..pick(random) };
+                work.push(balancer.pick(&pick).expect("others have room").backend.begin(0));
+            }
+            let loads: Vec<_> = candidates[1..].iter().map(|candidate| candidate.backend.in_flight()).collect();
+            assert!(loads.iter().all(|load| (15..=25).contains(load)), "{algorithm:?}: {loads:?}");
+        }
+    }
+}
+
 fn some_candidates() -> impl Strategy<Value = Vec<u32>> {
     prop_oneof![
         prop::collection::vec(1u32..=1000, 0..80),
@@ -200,6 +236,48 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn shares_follow_any_weights(
+        weights in prop::collection::vec(prop_oneof![Just(1u32), Just(1000), 1u32..=1000], 1..20),
+        algorithm in prop::sample::select(ALGORITHMS.to_vec()),
+        seed in any::<u64>(),
+    ) {
+        const PICKS: f64 = 100_000.0;
+        let balancer = build(algorithm, candidates(weights.clone()), 1, seed);
+        let counts = counts(&chosen(&*balancer, PICKS as usize), weights.len());
+        let total: u32 = weights.iter().sum();
+        let mut strayed = 0.0;
+        for (&count, &weight) in counts.iter().zip(&weights) {
+            let expected = PICKS * f64::from(weight) / f64::from(total);
+            let stray = (f64::from(count) - expected).abs();
+            // Chance moves picks, and in `consistent_hash` the slots of a table as well; in order there is none.
+            let chance = match algorithm {
+                RoundRobin => 0.0,
+                ConsistentHash => (expected * (1.0 + PICKS / 65_536.0)).sqrt(),
+                _ => expected.sqrt(),
+            };
+            prop_assert!(stray <= 3.0 + 5.0 * chance, "{algorithm:?} {weights:?}: {counts:?}");
+            strayed += stray / 2.0;
+        }
+        prop_assert!(strayed <= 0.02 * PICKS, "{algorithm:?} {weights:?}: {counts:?}");
+    }
+
+    #[test]
+    fn equal_work_in_flight_leaves_equal_shares(
+        count in 2usize..12,
+        weight in 1u32..=1000,
+        held in 1usize..20,
+        algorithm in prop::sample::select(ALGORITHMS.to_vec()),
+    ) {
+        let candidates = candidates(vec![weight; count]);
+        let _work: Vec<_> =
+            candidates.iter().flat_map(|candidate| (0..held).map(|_| candidate.backend.begin(0))).collect();
+        let balancer = build(algorithm, candidates, 1, 7);
+        let counts = counts(&chosen(&*balancer, 100_000), count);
+        let strayed: f64 = counts.iter().map(|&of| (f64::from(of) - 100_000.0 / count as f64).abs() / 2.0).sum();
+        prop_assert!(strayed <= 2_000.0, "{algorithm:?}: {counts:?}");
     }
 
     #[test]

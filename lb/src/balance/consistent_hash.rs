@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::maglev::Maglev;
 use super::random_of_two::RandomOfTwo;
 use super::watch::{CameOut, Trail, Unwatched, Watch};
-use super::weighted::{next_random, part_of};
+use super::weighted::next_random;
 use super::{Balancer, Candidate, Pick};
 
 /// The most that may be in flight at a target is this fraction of its share.
@@ -19,7 +19,7 @@ const BOUND: (u64, u64) = (5, 4);
 /// A target may have this much in flight whatever its share.
 const ALWAYS_ALLOWED: u64 = 8;
 
-/// How many targets a key tries in an order of its own, before all are asked in turn.
+/// How many targets a key tries in an order of its own, before it goes to any that has room.
 const TARGETS_PER_KEY_MAX: usize = 16;
 
 /// Up to how many candidates what is in flight is summed up for each pick.
@@ -82,15 +82,12 @@ impl ConsistentHash {
             }
             hash = next_random(&mut others);
         }
-        let start = part_of(self.candidates().len() as u64, hash) as usize;
-        let (before, after) = self.candidates().split_at(start);
-        for candidate in after.iter().chain(before) {
-            if pick.allows_seen(candidate, watch) && bound.has_room(candidate) {
-                watch.sees(candidate, || CameOut::Key { choice: TARGETS_PER_KEY_MAX as u64 });
-                return Some(candidate);
-            }
-        }
-        self.keyless.choose(pick, watch)
+        let has_room = |other: &Candidate| pick.allows_seen(other, watch) && bound.has_room(other);
+        let Some(index) = super::any_that(self.candidates(), hash, has_room) else {
+            return self.keyless.choose(pick, watch);
+        };
+        watch.sees(&self.candidates()[index], || CameOut::Key { choice: TARGETS_PER_KEY_MAX as u64 });
+        Some(&self.candidates()[index])
     }
 
     /// How much is in flight at all candidates, as far as a worker knows.

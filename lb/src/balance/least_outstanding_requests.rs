@@ -1,7 +1,7 @@
 //! The candidate with the fewest requests in flight for its weight, over all workers.
 //!
-//! Up to [`SCAN_MAX`] candidates all are compared; beyond that the best of a few random ones is as good as the best
-//! of all and costs the same at any number. A random fraction of a request is added to each count: it breaks ties
+//! Up to [`SCAN_MAX`] candidates all are compared; beyond that the best of a few random ones is nearly as good as the
+//! best of all and costs the same at any number. A random fraction of a request is added to each count: it breaks ties
 //! without favouring a place, and between unequal weights it rounds to either side in turn, so that a light target
 //! beside a heavy one gets its share of little traffic, too. Among targets with nothing in flight the choice is
 //! random by weight.
@@ -11,7 +11,7 @@ use super::weighted::{WeightLine, next_random};
 use super::{Balancer, Candidate, Pick, WEIGHT_UNIT};
 
 /// Up to how many candidates all are compared.
-const SCAN_MAX: usize = 32;
+const SCAN_MAX: usize = super::FITTING_MAX;
 
 /// How many random candidates are compared beyond that.
 const SAMPLES: usize = 5;
@@ -33,20 +33,18 @@ impl LeastOutstandingRequests {
     }
 
     fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
-        match &self.line {
-            None => self.best_of_all(pick, watch),
-            Some(line) => self
-                .best_of_few(line, pick, watch)
-                .or_else(|| super::any_allowed(&self.candidates, pick, watch).map(|index| &self.candidates[index])),
-        }
+        let drawn = self.line.as_ref().and_then(|line| self.best_of_few(line, pick, watch));
+        drawn.or_else(|| self.best_of_many(pick, watch))
     }
 
-    fn best_of_all(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
-        let mut random = pick.random;
+    /// The best of all, or of the first so many that are allowed.
+    fn best_of_many(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let (mut random, mut seen) = (pick.random, 0);
         let mut best: Option<(f32, usize, &Candidate)> = None;
         let mut idle: Option<&Candidate> = None;
         let mut idle_weight = 0;
-        for candidate in &self.candidates {
+        for index in super::all_from(next_random(&mut random), &self.candidates) {
+            let candidate = &self.candidates[index];
             if !pick.allows_seen(candidate, watch) {
                 continue;
             }
@@ -64,12 +62,17 @@ impl LeastOutstandingRequests {
                     idle = Some(candidate);
                 }
             }
+            seen += 1;
+            if seen == SCAN_MAX {
+                break;
+            }
         }
         let (_, in_flight, best) = best?;
         if in_flight == 0 { idle } else { Some(best) }
     }
 
-    /// Draws by weight, so that a candidate with nothing in flight may be taken as it comes.
+    /// Draws by weight, so that a candidate with nothing in flight may be taken as it comes. None when too few that are
+    /// drawn are allowed.
     fn best_of_few(&self, line: &WeightLine, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         let (mut random, mut samples) = (pick.random, 0);
         let mut best: Option<(f32, &Candidate)> = None;
@@ -94,7 +97,7 @@ impl LeastOutstandingRequests {
                 break;
             }
         }
-        best.map(|(_, candidate)| candidate)
+        best.filter(|_| samples == SAMPLES).map(|(_, candidate)| candidate)
     }
 }
 

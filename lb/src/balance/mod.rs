@@ -26,6 +26,7 @@ pub use watch::{CameOut, Considered, Refusal, Trail};
 
 use crate::model::Algorithm;
 use crate::state::{Admission, Backend, BackendId, Outcome};
+use weighted::{next_random, part_of};
 
 /// What a weight of 1 is among candidates, so that parts of it are whole numbers.
 pub(crate) const WEIGHT_UNIT: u32 = 100;
@@ -128,8 +129,25 @@ pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, s
     }
 }
 
-/// Any candidate that is allowed, asked in order from a random start: the last resort when most are not.
-fn any_allowed(candidates: &[Candidate], pick: &Pick<'_>, watch: &mut impl Watch) -> Option<usize> {
-    let start = weighted::part_of(candidates.len() as u64, pick.random) as usize;
-    (start..candidates.len()).chain(0..start).find(|index| pick.allows_seen(&candidates[*index], watch))
+/// How many candidates that fit are compared when draws have found none.
+const FITTING_MAX: usize = 32;
+
+/// All candidates by index, in order from a random start.
+fn all_from(random: u64, candidates: &[Candidate]) -> impl Iterator<Item = usize> + use<> {
+    let (start, end) = (part_of(candidates.len() as u64, random) as usize, candidates.len());
+    (start..end).chain(0..start)
+}
+
+/// A candidate that fits, at random by weight: the last resort when draws by weight find none, because those that have
+/// most of the weight are full. Of very many that fit it knows [`FITTING_MAX`].
+fn any_that(candidates: &[Candidate], mut random: u64, mut fits: impl FnMut(&Candidate) -> bool) -> Option<usize> {
+    let fitting = all_from(next_random(&mut random), candidates).filter(|index| fits(&candidates[*index]));
+    let mut weight = 0;
+    // Each replaces the one before with its part of the weight so far: in the end all have their share.
+    let replaces = |index: &usize| {
+        let own = u64::from(candidates[*index].weight);
+        weight += own;
+        part_of(weight, next_random(&mut random)) < own
+    };
+    fitting.take(FITTING_MAX).filter(replaces).last()
 }

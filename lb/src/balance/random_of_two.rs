@@ -75,15 +75,19 @@ impl Two {
         (0..DRAWS_MAX)
             .map(|_| line.at(next_random(random)))
             .find(|index| pick.allows_seen(&self.candidates[*index], watch))
-            .or_else(|| super::any_allowed(&self.candidates, pick, watch))
+            .or_else(|| super::any_that(&self.candidates, next_random(random), |other| pick.allows_seen(other, watch)))
     }
 
     /// Draws another candidate beside one.
     pub(super) fn pair(&self, first: usize, pick: &Pick<'_>, random: &mut u64, watch: &mut impl Watch) -> Pair<'_> {
         let draw = |_| self.line.as_ref()?.other_than(first, next_random(random));
-        let mut draws = (0..DRAWS_MAX).map_while(draw).map(|index| &self.candidates[index]);
-        let first = &self.candidates[first];
-        Pair { first, second: draws.find(|candidate| pick.allows_seen(candidate, watch)).unwrap_or(first) }
+        let mut draws = (0..DRAWS_MAX).map_while(draw);
+        let second = draws.find(|index| pick.allows_seen(&self.candidates[*index], watch)).or_else(|| {
+            let first = self.candidates[first].backend.id;
+            let is_allowed = |other: &Candidate| other.backend.id != first && pick.allows_seen(other, watch);
+            super::any_that(&self.candidates, next_random(random), is_allowed)
+        });
+        Pair { first: &self.candidates[first], second: &self.candidates[second.unwrap_or(first)] }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Balancer, Candidate, Pick};
 /// The longest turn that is laid out in advance, in picks (4 bytes each).
 const TURN_MAX: u64 = 65_536;
 
-/// How many steps are taken in search of a candidate that is allowed, before all are asked in order.
+/// How many steps are taken in search of a candidate that is allowed, before it is anybody's turn.
 const STEPS_MAX: usize = 16;
 
 /// The golden ratio's fraction, in 2^-64.
@@ -81,7 +81,11 @@ impl RoundRobin {
         if !watch.is_dry() {
             cursor.store(place, Ordering::Relaxed);
         }
-        chosen.or_else(|| super::any_allowed(&self.candidates, pick, watch).map(|index| &self.candidates[index]))
+        chosen.or_else(|| {
+            let index = super::any_that(&self.candidates, pick.random, |other| pick.allows_seen(other, watch))?;
+            watch.sees(&self.candidates[index], || CameOut::Drawn);
+            Some(&self.candidates[index])
+        })
     }
 
     /// The candidate whose turn it is at a place, and the place after that.

@@ -39,7 +39,10 @@ impl WeightedRandom {
         let chosen = (0..DRAWS_MAX)
             .map(|_| self.draw(next_random(&mut random)))
             .find(|candidate| pick.allows_seen(candidate, watch))
-            .or_else(|| super::any_allowed(&self.candidates, pick, watch).map(|index| &self.candidates[index]))?;
+            .or_else(|| {
+                let index = super::any_that(&self.candidates, random, |other| pick.allows_seen(other, watch))?;
+                Some(&self.candidates[index])
+            })?;
         watch.sees(chosen, || CameOut::Drawn);
         Some(chosen)
     }
