@@ -54,6 +54,7 @@ fn measure_request(raw: &[u8]) {
             framing: head.framing.into(),
             connection: Connection::Unsaid,
             request_id: Some(b"4fd1c0ffee00112233445566778899aa"),
+            cookies_cut: None,
             fields: &[],
         };
         out.clear();

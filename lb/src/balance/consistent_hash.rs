@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::maglev::Maglev;
 use super::random_of_two::RandomOfTwo;
 use super::watch::{CameOut, Trail, Unwatched, Watch};
-use super::weighted::next_random;
 use super::{Balancer, Candidate, Pick};
 
 /// The most that may be in flight at a target is this fraction of its share.
@@ -54,7 +53,7 @@ const UNKNOWN: u64 = u64::MAX;
 impl ConsistentHash {
     pub(super) fn new(candidates: Vec<Candidate>, workers: usize) -> Self {
         Self {
-            table: (!candidates.is_empty()).then(|| Maglev::of(&candidates)),
+            table: (!candidates.is_empty()).then(|| Maglev::of(candidates.iter().map(Candidate::share))),
             weight: candidates.iter().map(|candidate| u64::from(candidate.weight)).sum(),
             keyless: RandomOfTwo::new(candidates),
             sums: (0..workers.max(1)).map(|_| Sum::new()).collect(),
@@ -69,21 +68,18 @@ impl ConsistentHash {
         let table = self.table.as_ref()?;
         let Some(key) = pick.hash else { return self.keyless.choose(pick, watch) };
         let mut bound = Bound { of: self, worker: pick.worker, is_dry: watch.is_dry(), in_flight: None };
-        let mut hash = key;
-        let mut others = key;
-        for choice in 0..TARGETS_PER_KEY_MAX {
-            let candidate = &self.candidates()[table.at(hash)];
+        for (choice, index) in (0..).zip(table.walk(key).take(TARGETS_PER_KEY_MAX)) {
+            let candidate = &self.candidates()[index];
             if pick.allows_seen(candidate, watch) {
                 if bound.has_room(candidate) {
-                    watch.sees(candidate, || CameOut::Key { choice: choice as u64 });
+                    watch.sees(candidate, || CameOut::Key { choice });
                     return Some(candidate);
                 }
                 watch.sees(candidate, || CameOut::Crowded { in_flight: in_flight(candidate) });
             }
-            hash = next_random(&mut others);
         }
         let has_room = |other: &Candidate| pick.allows_seen(other, watch) && bound.has_room(other);
-        let Some(index) = super::any_that(self.candidates(), hash, has_room) else {
+        let Some(index) = super::any_that(self.candidates(), key, has_room) else {
             return self.keyless.choose(pick, watch);
         };
         watch.sees(&self.candidates()[index], || CameOut::Key { choice: TARGETS_PER_KEY_MAX as u64 });

@@ -7,9 +7,9 @@
 //! several times as many once there are more than a few; and shares follow the weights but for chance, about 1 % for
 //! ten candidates and 8 % for ten thousand, which the bound on loads more than covers.
 
-use super::Candidate;
 use super::hash::hash_of;
 use super::weighted::next_random;
+use crate::model::TargetId;
 
 /// The fewest slots.
 const SLOTS_MIN: usize = 1 << 16;
@@ -22,7 +22,7 @@ const SLOTS_PER_CANDIDATE_MIN: usize = 32;
 
 /// Which candidate has a hash.
 #[derive(Debug)]
-pub(super) struct Maglev {
+pub(crate) struct Maglev {
     /// A power of two of them.
     slots: Box<[u32]>,
 }
@@ -38,14 +38,14 @@ struct Runner {
 }
 
 impl Maglev {
-    /// Of at least one candidate. Their ids alone decide who has which slots.
-    pub(super) fn of(candidates: &[Candidate]) -> Self {
-        let wanted = (candidates.len() * SLOTS_PER_CANDIDATE).clamp(SLOTS_MIN, SLOTS_MAX);
-        let count = wanted.max(candidates.len() * SLOTS_PER_CANDIDATE_MIN).next_power_of_two();
+    /// Of at least one candidate. Their ids and weights alone decide who has which slots.
+    pub(crate) fn of<'a>(candidates: impl Iterator<Item = (&'a TargetId, u32)> + Clone) -> Self {
+        let mut runners: Vec<_> = candidates.clone().map(|(id, weight)| Runner::new(id, weight)).collect();
+        let wanted = (runners.len() * SLOTS_PER_CANDIDATE).clamp(SLOTS_MIN, SLOTS_MAX);
+        let count = wanted.max(runners.len() * SLOTS_PER_CANDIDATE_MIN).next_power_of_two();
         let shift = 64 - count.trailing_zeros();
-        let mut runners: Vec<_> = candidates.iter().map(Runner::new).collect();
         // In one lap they reach as many slots as there are, some of them again.
-        let weight: f64 = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();
+        let weight: f64 = candidates.map(|(_, weight)| f64::from(weight)).sum();
         let lap = count as f64 / weight;
         let mut slots = vec![EMPTY; count];
         let mut until = 0.0;
@@ -62,8 +62,16 @@ impl Maglev {
         Self { slots: slots.into_iter().map(|slot| slot as u32).collect() }
     }
 
+    /// The candidates of a key, one after the other, for as long as they are asked for: first the one that has it, then
+    /// others at random, some of them again. The same for the same key.
+    pub(crate) fn walk(&self, key: u64) -> impl Iterator<Item = usize> {
+        let mut others = key;
+        let others = std::iter::repeat_with(move || next_random(&mut others));
+        std::iter::once(key).chain(others).map(|hash| self.at(hash))
+    }
+
     /// The candidate that has a hash.
-    pub(super) fn at(&self, hash: u64) -> usize {
+    fn at(&self, hash: u64) -> usize {
         self.slots[(hash >> (64 - self.slots.len().trailing_zeros())) as usize] as usize
     }
 }
@@ -78,9 +86,9 @@ fn arrival(due: f64, runner: u32) -> u64 {
 }
 
 impl Runner {
-    fn new(candidate: &Candidate) -> Self {
-        let mut random = hash_of(candidate.backend.target.as_str().as_bytes());
-        let stride = 1.0 / f64::from(candidate.weight);
+    fn new(id: &TargetId, weight: u32) -> Self {
+        let mut random = hash_of(id.as_str().as_bytes());
+        let stride = 1.0 / f64::from(weight);
         // Nobody stands at the start together: who would come first then?
         let due = stride * (next_random(&mut random) >> 11) as f64 / (1u64 << 53) as f64;
         Self { random, stride, due }

@@ -21,10 +21,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use hash::{hash_of, hash_of_address};
+pub(crate) use maglev::Maglev;
 use watch::Watch;
 pub use watch::{CameOut, Considered, Refusal, Trail};
 
-use crate::model::Algorithm;
+use crate::model::{Algorithm, TargetId};
 use crate::state::{Admission, Backend, BackendId, Outcome};
 use weighted::{next_random, part_of};
 
@@ -40,6 +41,13 @@ pub struct Candidate {
     pub address: SocketAddr,
     /// Its share beside the others', 1 to 100,000.
     pub weight: u32,
+}
+
+impl Candidate {
+    /// Which target it is, and its share.
+    fn share(&self) -> (&TargetId, u32) {
+        (&self.backend.target, self.weight)
+    }
 }
 
 /// What a choice may depend on.

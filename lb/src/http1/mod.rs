@@ -13,6 +13,7 @@
 mod body;
 mod chunked;
 mod connection;
+mod cookie;
 mod field;
 mod limits;
 mod method;
@@ -27,6 +28,7 @@ mod write;
 
 pub use body::LengthBody;
 pub use chunked::{CHUNK_END, CHUNK_PREFIX_BYTES_MAX, ChunkedDecoder, Decoded, chunk_prefix, write_last_chunk};
+pub use cookie::{CookiePair, CookiesCut, cookie_pairs};
 pub use field::{Field, FieldKind};
 pub use limits::HeadLimits;
 pub use method::Method;

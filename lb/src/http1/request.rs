@@ -2,7 +2,8 @@
 
 use httparse::Status;
 
-use super::field::Field;
+use super::cookie::cookie_pairs;
+use super::field::{Field, FieldKind};
 use super::limits::HeadLimits;
 use super::method::Method;
 use super::refusal::{FieldFault, RequestRefusal};
@@ -87,6 +88,13 @@ impl RequestHead {
     /// The value of the first field of this name, in any case.
     pub fn value<'a>(&self, buf: &'a [u8], name: &str) -> Option<&'a [u8]> {
         super::field::first_value(&self.fields, buf, name)
+    }
+
+    /// The values of cookies of this name, in order.
+    pub fn cookies<'a>(&self, buf: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let fields = self.fields.iter().filter(|field| field.kind == FieldKind::Cookie);
+        let pairs = fields.flat_map(move |field| cookie_pairs(field.value.of(buf)));
+        pairs.filter(move |pair| pair.name == name.as_bytes()).map(|pair| pair.value)
     }
 }
 

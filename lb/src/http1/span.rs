@@ -12,7 +12,7 @@ pub struct Span {
 impl Span {
     /// The span of `part`, which must lie within `buf`.
     #[inline]
-    pub(super) fn within(buf: &[u8], part: &[u8]) -> Span {
+    pub(crate) fn within(buf: &[u8], part: &[u8]) -> Span {
         let start = (part.as_ptr() as usize).wrapping_sub(buf.as_ptr() as usize);
         debug_assert!(start + part.len() <= buf.len());
         Span { start: start as u32, end: (start + part.len()) as u32 }

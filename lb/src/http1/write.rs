@@ -4,6 +4,7 @@
 //! `name: value` lines and no field that concerns the other connection only. Lines that are in this form already
 //! are copied in runs.
 
+use super::cookie::CookiesCut;
 use super::field::{Field, FieldKind};
 use super::reason::reason;
 use super::request::{BodyFraming, RequestHead};
@@ -87,6 +88,8 @@ pub struct RequestEdits<'a> {
     pub connection: Connection,
     /// The X-Request-Id that takes the place of whatever came; absent: the client's is passed on.
     pub request_id: Option<&'a [u8]>,
+    /// Cookies to leave out, if any.
+    pub cookies_cut: Option<CookiesCut<'a>>,
     /// Fields to add.
     pub fields: &'a [(&'a str, &'a [u8])],
 }
@@ -122,7 +125,8 @@ pub fn write_request_head(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, edi
     let (mut has_forwarded_for, mut proto, mut port) = (false, None, None);
     for field in &head.fields {
         match field.kind {
-            FieldKind::Other | FieldKind::Cookie | FieldKind::SetCookie => copy.field(field),
+            FieldKind::Cookie => copy.cookies(field, edits.cookies_cut),
+            FieldKind::Other | FieldKind::SetCookie => copy.field(field),
             FieldKind::Host if host_in_place => copy.field(field),
             FieldKind::Trailer if edits.framing == WrittenFraming::Chunked => copy.field(field),
             FieldKind::Forwarding if forwarding.peer != Peer::Untrusted => copy.field(field),
@@ -309,6 +313,16 @@ impl<'a> Copy<'a> {
         } else {
             let buf = self.buf;
             write_field(self.flushed(), name.of(buf), value.of(buf));
+        }
+    }
+
+    /// Copies a field line of cookies, less those that are to be left out.
+    #[inline]
+    fn cookies(&mut self, field: &Field, cut: Option<CookiesCut<'_>>) {
+        let buf = self.buf;
+        match cut {
+            Some(cut) if cut.concerns(field, buf) => cut.write(self.flushed(), field, buf),
+            _ => self.field(field),
         }
     }
 

@@ -4,6 +4,7 @@
 use super::buffers::Shelf;
 use super::flow::Flow;
 use super::request_id::RequestId;
+use super::sticky::Bond;
 use crate::http1::{RequestHead, ResponseHead};
 
 /// The workplace of one request.
@@ -15,6 +16,8 @@ pub(crate) struct Desk {
     pub(super) request_id: RequestId,
     /// The answer's head. Its spans are of what stood in `down` when it was parsed.
     pub(super) response: ResponseHead,
+    /// What keeps the client at a target.
+    pub(super) bond: Bond,
     /// Whether only the end of the client's connection ends the answer's body.
     pub(super) ends_with_connection: bool,
     /// From the client to the target.

@@ -57,6 +57,9 @@ pub(super) enum Failure {
     /// No target is there that may take the request.
     #[error("no target is available")]
     NoTarget,
+    /// The client is bound to a target that cannot take its request, and another one is not allowed.
+    #[error("the target of this client is not available")]
+    BoundElsewhere,
     /// Every target has as much in flight as it may have.
     #[error("all targets are at their limit of connections")]
     AllFull,
@@ -122,7 +125,8 @@ impl Failure {
             Self::AnswerTruncated | Self::AnswerRefused(_) | Self::AnswerBody(_) => EndReason::TargetFailed,
             Self::InterimFlood => EndReason::TargetFailed,
             Self::TargetTimedOut => EndReason::TargetTimeout,
-            Self::NoTarget | Self::AllFull | Self::Exhausted | Self::TooManyConnections => EndReason::NoTarget,
+            Self::NoTarget | Self::BoundElsewhere | Self::AllFull => EndReason::NoTarget,
+            Self::Exhausted | Self::TooManyConnections => EndReason::NoTarget,
             Self::Cut => EndReason::Cut,
         }
     }

@@ -14,7 +14,7 @@ use super::exchange::{Exchange, Upload};
 use super::request_id::RequestId;
 use super::respond::answer_to;
 use super::retry::reach;
-use super::{headers, upgrade};
+use super::{headers, sticky, upgrade};
 use crate::http1::{BodyFraming, Connection, Method};
 use crate::stream::Stream;
 use crate::telemetry::NoncompliantClass;
@@ -59,9 +59,11 @@ async fn forward<S: Stream>(
     account: &mut Account,
 ) -> Result<Next, Failure> {
     admit(desk, front)?;
+    sticky::recognise(client, desk, front);
     say_continue(client, desk).await?;
     headers::stage_request(desk, front, client)?;
     let reached = reach(client, desk, account).await?;
+    sticky::bind(client, desk, &reached);
     let may_keep = may_keep(client, desk, &reached.front);
     let keeps = headers::stage_answer(desk, may_keep)?;
     account.status = Some(desk.response.status);

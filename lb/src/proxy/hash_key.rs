@@ -18,14 +18,14 @@ pub(super) fn hash(key: &HashKey, peer: IpAddr, front: &Front, desk: &Desk) -> O
         }
         HashKey::Path => Some(request.path(bytes)),
         HashKey::Header(name) => request.value(bytes, name),
-        HashKey::Cookie(name) => cookie(request, bytes, name.as_bytes()),
+        HashKey::Cookie(name) => request.cookies(bytes, name).next(),
     };
     value.filter(|value| !value.is_empty()).map(hash_of)
 }
 
 /// Where a request comes from: the peer, or whom trusted proxies name in `X-Forwarded-For`, from the last one back to
 /// the first that is not one of them.
-fn source(peer: IpAddr, trusted: &[Network], request: &RequestHead, bytes: &[u8]) -> IpAddr {
+pub(super) fn source(peer: IpAddr, trusted: &[Network], request: &RequestHead, bytes: &[u8]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut source = peer;
     let named = request.fields.iter().rev().filter(|field| field.kind == FieldKind::XForwardedFor);
@@ -38,12 +38,4 @@ fn source(peer: IpAddr, trusted: &[Network], request: &RequestHead, bytes: &[u8]
         source = address;
     }
     source
-}
-
-/// The value of the first cookie of this name.
-fn cookie<'a>(request: &RequestHead, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let fields = request.fields.iter().filter(|field| field.kind == FieldKind::Cookie);
-    let pairs = fields.flat_map(|field| field.value.of(bytes).split(|byte| *byte == b';'));
-    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="));
-    values.next()
 }

@@ -36,6 +36,7 @@ pub(super) fn stage_request<S: Stream>(desk: &mut Desk, front: &Front, client: &
         framing,
         connection: if request.upgrade_websocket { Connection::Websocket } else { Connection::Unsaid },
         request_id: desk.request_id.ours(),
+        cookies_cut: desk.bond.cookies_cut(front),
         fields: &[],
     };
     write_request_head(&mut desk.up.out.head, desk.up.buffer.filled(), request, &edits);
@@ -70,6 +71,7 @@ pub(super) fn stage_interim(desk: &mut Desk) {
 pub(super) fn stage_answer(desk: &mut Desk, may_keep: bool) -> Result<bool, Failure> {
     let response = &desk.response;
     let delivery = response.delivery(desk.request.version);
+    let set_cookie = desk.bond.cookie().map(|cookie| ("Set-Cookie", cookie));
     let keeps = may_keep && desk.request.keep_alive && !delivery.must_close;
     let edits = ResponseEdits {
         framing: delivery.framing,
@@ -79,7 +81,7 @@ pub(super) fn stage_answer(desk: &mut Desk, may_keep: bool) -> Result<bool, Fail
             connection(desk.request.version, keeps)
         },
         request_id: Some(desk.request_id.bytes(desk.up.buffer.whole())),
-        fields: &[],
+        fields: set_cookie.as_slice(),
     };
     let (out, read) = desk.down.head_of();
     write_response_head(out, read, response, &edits);

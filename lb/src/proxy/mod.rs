@@ -1,7 +1,7 @@
 //! The way of one request, from a client's connection to a target's and back.
 //!
 //! In reading order: a [`client`] connection hears one request head after the other; [`handle`] is the recipe for
-//! each; [`retry`] finds a target that answers by one [`attempt`] after another; an [`exchange`] moves request and
+//! each; [`sticky`] knows where a client belongs, and [`retry`] finds a target that answers by one [`attempt`] after another; an [`exchange`] moves request and
 //! answer at once, each a [`flow`] through a buffer of the [`desk`]; [`headers`] says what heads become, [`upgrade`]
 //! what follows a 101; [`error`] and [`respond`] are the failures and what a client is told of them. A [`door`] is a
 //! listener as one worker serves it, [`local`] what the connections of a worker share, and a [`tether`] how the worker
@@ -29,6 +29,7 @@ mod outgoing;
 mod request_id;
 mod respond;
 mod retry;
+mod sticky;
 mod tether;
 mod upgrade;
 

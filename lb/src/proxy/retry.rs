@@ -12,7 +12,8 @@ use super::client::Client;
 use super::desk::Desk;
 use super::door::Front;
 use super::error::{Failure, Repeatable};
-use super::hash_key;
+use super::{hash_key, sticky};
+use crate::affinity::Sticky;
 use crate::balance::Pick;
 use crate::state::{BackendId, InFlight, Outcome, Pool};
 use crate::stream::Stream;
@@ -49,16 +50,24 @@ pub(super) async fn reach<S: Stream>(
                 return Ok(reached);
             }
             Err(failure) => {
-                learn(client, account, &front, failure, began);
+                let is_over_kept = is_over_kept(account, failure);
+                if !is_over_kept {
+                    learn(client, &front, failure, began);
+                }
                 client.tether.release();
                 if failure.of_connection().is_some() {
                     cells.connection_errors.add(1);
                 }
-                if !may_repeat(failure, desk) || tried.count == ATTEMPTS_MAX || client.tether.is_cut() {
+                let may_repeat =
+                    may_repeat(failure, desk) && (is_over_kept || sticky::may_leave(&front.frontend.pool, desk));
+                if !may_repeat || tried.count == ATTEMPTS_MAX || client.tether.is_cut() {
                     if tried.count > 1 {
                         cells.retries_failed.add(1);
                     }
                     return Err(failure);
+                }
+                if is_over_kept && desk.bond.decided == Sticky::Bound {
+                    tried.forget_last();
                 }
                 desk.start_over(&client.local.shelf);
             }
@@ -70,11 +79,14 @@ fn group_cells<'a, S>(front: &'a Front, client: &Client<S>) -> &'a GroupCells {
     front.frontend.pool.metrics.workers.of(client.local.worker)
 }
 
-/// Tells the balancer of a failure of the target, and the target itself where it did not answer at all. That a kept
-/// connection was closed is no failure: it had been idle.
-fn learn<S>(client: &Client<S>, account: &Account, front: &Front, failure: Failure, began: Instant) {
-    let is_over_kept = account.connect.is_none() && matches!(failure, Failure::Unsent | Failure::Unanswered);
-    if !failure.is_of_target() || is_over_kept {
+/// Whether a kept connection was closed. That is no failure of the target: the connection had been idle.
+fn is_over_kept(account: &Account, failure: Failure) -> bool {
+    account.connect.is_none() && matches!(failure, Failure::Unsent | Failure::Unanswered)
+}
+
+/// Tells the balancer of a failure of the target, and the target itself where it did not answer at all.
+fn learn<S>(client: &Client<S>, front: &Front, failure: Failure, began: Instant) {
+    if !failure.is_of_target() {
         return;
     }
     if let Some(backend) = client.tether.backend() {
@@ -118,16 +130,23 @@ impl Tried {
         }
         self.count += 1;
     }
+
+    /// Lets the last one be tried again, although the attempt counts.
+    fn forget_last(&mut self) {
+        if let Some(slot) = self.ids.get_mut(self.count.wrapping_sub(1)) {
+            *slot = None;
+        }
+    }
 }
 
 /// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it.
-async fn choose<S: Stream>(client: &mut Client<S>, desk: &Desk, tried: &Tried) -> Result<Chosen, Failure> {
+async fn choose<S: Stream>(client: &mut Client<S>, desk: &mut Desk, tried: &Tried) -> Result<Chosen, Failure> {
     let mut waits_until: Option<Instant> = None;
     loop {
         let front = client.tether.door.front();
         match pick(&front, client, desk, tried) {
             Ok(chosen) => return Ok(chosen),
-            Err(Failure::NoTarget) if front.frontend.pool.waiting => {
+            Err(Failure::NoTarget | Failure::BoundElsewhere) if front.frontend.pool.waiting => {
                 let until = *waits_until.get_or_insert_with(|| Instant::now() + front.frontend.pool.group.initial_wait);
                 wait_for_snapshot(client, &front, until).await?;
             }
@@ -136,11 +155,14 @@ async fn choose<S: Stream>(client: &mut Client<S>, desk: &Desk, tried: &Tried) -
     }
 }
 
-/// Picks a target and counts the request in there: one that was not tried, or else any.
-fn pick<S>(front: &Rc<Front>, client: &Client<S>, desk: &Desk, tried: &Tried) -> Result<Chosen, Failure> {
+/// Picks a target and counts the request in there: the one it is bound to, or else one that was not tried, or else any.
+fn pick<S>(front: &Rc<Front>, client: &Client<S>, desk: &mut Desk, tried: &Tried) -> Result<Chosen, Failure> {
     let pool = &front.frontend.pool;
     let mut ids = [BackendId(0); ATTEMPTS_MAX];
     let known = tried.ids.iter().flatten().zip(&mut ids).map(|(id, slot)| *slot = *id).count();
+    if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known])? {
+        return Ok(chosen);
+    }
     let hash = pool.hash_key().and_then(|key| hash_key::hash(key, client.peer.ip(), front, desk));
     for tried in [&ids[..known], &[]] {
         if let Some((in_flight, address)) = pick_from(pool, client, hash, tried) {

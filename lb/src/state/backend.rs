@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::latency::{Latency, Outcome};
 use super::streak::{Failed, Record, Streak, Trust};
+use crate::affinity::Fingerprint;
 use crate::model::{GroupName, TargetId};
 use crate::telemetry::BackendMetrics;
 
@@ -25,6 +26,8 @@ pub struct Backend {
     pub group: GroupName,
     /// The target it is.
     pub target: TargetId,
+    /// How what is sticky to the target finds it again, on every node that serves it.
+    pub fingerprint: Fingerprint,
     /// Where it is; absent while its host name is not resolved.
     pub address: Option<SocketAddr>,
     /// What it answered, by class.
@@ -85,7 +88,8 @@ impl Backend {
             latency: AtomicU64::new(Latency::UNKNOWN.to_bits()),
             record: AtomicU64::new(Record::CLEAN),
         };
-        Self { id, group, target, address, metrics: BackendMetrics::new(workers), born: now, load }
+        let fingerprint = Fingerprint::of(&group, &target);
+        Self { id, group, target, fingerprint, address, metrics: BackendMetrics::new(workers), born: now, load }
     }
 
     /// Counts one more request or connection in flight until the guard is dropped.
@@ -94,10 +98,19 @@ impl Backend {
     /// The count goes up before the admission is read: whoever closes the admission and then sees a count of zero
     /// knows that nothing more can begin.
     pub fn begin(self: &Arc<Self>, connections_max: usize) -> Option<InFlight> {
+        self.begin_if(connections_max, |admission| admission == Admission::All)
+    }
+
+    /// As [`Self::begin`], for work that is sticky to it.
+    pub fn begin_sticky(self: &Arc<Self>, connections_max: usize) -> Option<InFlight> {
+        self.begin_if(connections_max, |admission| matches!(admission, Admission::All | Admission::Sticky))
+    }
+
+    fn begin_if(self: &Arc<Self>, connections_max: usize, admits: impl Fn(Admission) -> bool) -> Option<InFlight> {
         let before = self.load.in_flight.fetch_add(1, Ordering::SeqCst);
         let guard = InFlight { backend: Arc::clone(self) };
         let full = connections_max != 0 && before >= connections_max;
-        (!full && self.admission() == Admission::All).then_some(guard)
+        (!full && admits(self.admission())).then_some(guard)
     }
 
     /// Which new work it takes.

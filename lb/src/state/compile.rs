@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use super::members::{Roll, call_roll};
 use super::slow_start;
+use crate::affinity;
 use crate::balance::{self, Candidate};
 use crate::listen::BoundSockets;
 use crate::model::{Config, Forward, GroupName, Held, Listener, ListenerName, TargetGroup, WhenAllUnhealthy};
@@ -48,6 +49,7 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
     for held in wanted.config.listeners.values() {
         asked.entry(&held.wanted.forward.target_group).or_default().insert(&held.wanted.forward);
     }
+    let same_keys = previous.is_some_and(|previous| previous.config.cookie_keys == wanted.config.cookie_keys);
     let mut pools = BTreeMap::new();
     for name in group_names(&wanted.config, previous) {
         let roll = Roll {
@@ -55,6 +57,7 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
             before: previous.and_then(|previous| previous.config.groups.get(name)),
             pool: previous.and_then(|previous| previous.pool_of(name)),
             used: asked.contains_key(name),
+            cookie_keys: &wanted.config.cookie_keys,
             observed,
             now,
             workers: wanted.workers,
@@ -71,6 +74,7 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
             let old = previous.and_then(|previous| previous.pools.get(forward));
             let kept = old.filter(|old| {
                 let same = Arc::ptr_eq(&old.members, &members) && Arc::ptr_eq(&old.group, &settings);
+                let same = same && (same_keys || old.affinity.is_none());
                 same && old.used == roll.used && old.slow_until.is_none_or(|until| now.instant < until)
             });
             let pool = kept.cloned().unwrap_or_else(|| {
@@ -138,6 +142,10 @@ fn pool(
         used: roll.used,
         eligible: candidates.len(),
         balancer: balance::build(algorithm, candidates, roll.workers, seed),
+        affinity: group
+            .stickiness
+            .as_ref()
+            .map(|asked| affinity::build(asked, &group.name, roll.cookie_keys, &members)),
         waiting: takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0,
         failed_open,
         serving_since: (takers.healthy > 0).then_some(serving_since),
@@ -158,10 +166,7 @@ struct Takers {
 }
 
 fn candidate(member: &Member, port: Option<u16>, weight: u32) -> Option<Candidate> {
-    let mut address = member.backend.address.filter(|_| weight > 0)?;
-    if let Some(port) = port {
-        address.set_port(port);
-    }
+    let address = member.address(port).filter(|_| weight > 0)?;
     Some(Candidate { backend: Arc::clone(&member.backend), address, weight })
 }
 

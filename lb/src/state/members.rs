@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ejection::{Standings, is_due, stand};
 use super::slow_start;
-use crate::model::{Group, GroupName, HeldTarget, Host, TargetId};
+use crate::model::{CookieKeys, Group, GroupName, HeldTarget, Host, TargetId};
 use crate::state::{Backend, BackendId, HealthState, Member, Now, Observed, Pool, Standing, TargetState, Verdict};
 
 /// The longest a deregistered target may stay, whatever its group says.
@@ -27,6 +27,8 @@ pub(super) struct Roll<'a> {
     pub(super) pool: Option<&'a Arc<Pool>>,
     /// Whether a listener forwards to it.
     pub(super) used: bool,
+    /// The keys of elbow's own cookies.
+    pub(super) cookie_keys: &'a CookieKeys,
     pub(super) observed: &'a Observed,
     pub(super) now: Now,
     pub(super) workers: usize,
@@ -65,7 +67,8 @@ impl Roll<'_> {
         }
         let same_address = self.address_of(&member.held) == member.backend.address;
         let same_state = match (member.state, self.observed.health.get(&member.backend.id)) {
-            (TargetState::Unused | TargetState::Draining, _) => true,
+            (TargetState::Unused, _) => true,
+            (TargetState::Draining, _) => self.verdict_on(&member.backend) == member.verdict,
             (_, Some(health)) if member.backend.address.is_some() => {
                 let (state, reason, since) = seen(health, member.standing);
                 state == member.state && reason.as_str() == &*member.reason && since == member.since
@@ -150,7 +153,13 @@ impl Roll<'_> {
             (Reason::Ours(ours), Some(kept)) if *ours == *kept.reason => Arc::clone(&kept.reason),
             (Reason::Ours(ours), _) => ours.into(),
         };
-        Member { held: Arc::clone(held), backend, state, reason, since, slow_since, standing, leaves_at: None }
+        let verdict = self.verdict_on(&backend);
+        Member { held: Arc::clone(held), backend, state, reason, since, verdict, slow_since, standing, leaves_at: None }
+    }
+
+    fn verdict_on(&self, backend: &Backend) -> Verdict {
+        let health = self.observed.health.get(&backend.id).filter(|_| backend.address.is_some());
+        health.map_or(Verdict::Initial, |health| health.verdict)
     }
 
     fn state_of(
@@ -196,6 +205,7 @@ impl Roll<'_> {
             state: TargetState::Draining,
             reason: format!("{what}: what is in flight has {delay:?} to finish").into(),
             since: self.now.wall,
+            verdict: member.verdict,
             slow_since: None,
             standing: member.standing,
             leaves_at: Some(self.now.instant + delay.min(LEAVING_MAX)),

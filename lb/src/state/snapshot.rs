@@ -1,9 +1,11 @@
 //! The one immutable value that the data plane, the checker, the API and the metrics read.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::affinity::Affinity;
 use crate::balance::Balancer;
 use crate::listen::BoundSocket;
 use crate::model::{
@@ -59,6 +61,8 @@ pub struct Pool {
     pub members: Arc<[Member]>,
     /// Chooses among those that may take new work now.
     pub balancer: Box<dyn Balancer>,
+    /// Keeps clients at their targets, where the group asks for that.
+    pub affinity: Option<Box<dyn Affinity>>,
     /// How many may take new work now. Zero: see `waiting`.
     pub eligible: usize,
     /// Whether no target may take work, and yet one may soon: no target has had its first verdict.
@@ -86,6 +90,8 @@ pub struct Member {
     pub reason: Arc<str>,
     /// Since when.
     pub since: SystemTime,
+    /// What its checks say, whatever the state hides: a drained target keeps its users while it passes.
+    pub verdict: Verdict,
     /// Healthy, and since when its share has been growing, if it did not have all of it at once.
     pub slow_since: Option<Instant>,
     /// How it stands by the attempts that were made at it, which is not how its checks see it.
@@ -167,6 +173,14 @@ impl Snapshot {
     /// A target of a group: as it is registered, or else as it is leaving.
     pub fn member(&self, group: &GroupName, target: &TargetId) -> Option<&Member> {
         self.pool_of(group)?.members_of(target).first()
+    }
+}
+
+impl Member {
+    /// Where it is reached, by a forward that may name another port than its own.
+    pub fn address(&self, port: Option<u16>) -> Option<SocketAddr> {
+        let address = self.backend.address?;
+        Some(SocketAddr::new(address.ip(), port.unwrap_or(address.port())))
     }
 }
 

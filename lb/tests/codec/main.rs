@@ -58,6 +58,7 @@ fn edits(head: &RequestHead) -> RequestEdits<'static> {
         framing: head.framing.into(),
         connection: if head.upgrade_websocket { Connection::Websocket } else { Connection::Unsaid },
         request_id: None,
+        cookies_cut: None,
         fields: &[],
     }
 }

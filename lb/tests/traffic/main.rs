@@ -11,6 +11,7 @@ mod common;
 mod house;
 mod limits;
 mod panics;
+mod stickiness;
 mod wire;
 
 use common::Want;

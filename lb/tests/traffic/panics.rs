@@ -34,6 +34,7 @@ fn snapshot(want: &Want) -> Snapshot {
         used: true,
         members: Arc::clone(&frontend.pool.members),
         balancer: Box::new(Panics),
+        affinity: None,
         eligible: 0,
         waiting: false,
         failed_open: false,
