@@ -27,5 +27,6 @@ mod reload;
 mod request_ids;
 mod retries;
 mod shutdown;
+mod stickiness;
 mod tidy;
 mod websocket;
