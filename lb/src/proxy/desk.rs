@@ -31,6 +31,7 @@ impl Desk {
     pub(super) fn clear(&mut self, shelf: &Shelf) {
         self.request.clear();
         self.response.clear();
+        self.bond.clear();
         self.up.clear(shelf);
         self.down.clear(shelf);
     }
@@ -45,6 +46,7 @@ impl Desk {
 
     /// Makes it ready for the next request of the same connection, whose first bytes may be there already.
     pub(super) fn next_request(&mut self, shelf: &Shelf) {
+        self.bond.clear();
         self.up.next_message();
         self.down.clear(shelf);
     }

@@ -142,26 +142,47 @@ impl Tried {
 /// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it.
 async fn choose<S: Stream>(client: &mut Client<S>, desk: &mut Desk, tried: &Tried) -> Result<Chosen, Failure> {
     let mut waits_until: Option<Instant> = None;
+    let mut is_patient = true;
     loop {
         let front = client.tether.door.front();
-        match pick(&front, client, desk, tried) {
+        let pool = &front.frontend.pool;
+        let failure = match pick(&front, client, desk, tried, is_patient) {
             Ok(chosen) => return Ok(chosen),
-            Err(Failure::NoTarget | Failure::BoundElsewhere) if front.frontend.pool.waiting => {
-                let until = *waits_until.get_or_insert_with(|| Instant::now() + front.frontend.pool.group.initial_wait);
-                wait_for_snapshot(client, &front, until).await?;
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => failure,
+        };
+        let may_come = match failure {
+            Failure::NoTarget => pool.waiting,
+            Failure::BoundElsewhere => is_patient && sticky::awaits_verdict(pool, desk),
+            _ => false,
+        };
+        if !may_come {
+            return Err(failure);
+        }
+        let until = *waits_until.get_or_insert_with(|| Instant::now() + pool.group.initial_wait);
+        match wait_for_snapshot(client, &front, until).await {
+            // It was in vain: who is bound to a target without a verdict may have another one now.
+            Err(Failure::NoTarget) if is_patient => is_patient = false,
+            outcome => outcome?,
         }
     }
 }
 
 /// Picks a target and counts the request in there: the one it is bound to, or else one that was not tried, or else any.
-fn pick<S>(front: &Rc<Front>, client: &Client<S>, desk: &mut Desk, tried: &Tried) -> Result<Chosen, Failure> {
+fn pick<S>(
+    front: &Rc<Front>,
+    client: &Client<S>,
+    desk: &mut Desk,
+    tried: &Tried,
+    is_patient: bool,
+) -> Result<Chosen, Failure> {
     let pool = &front.frontend.pool;
     let mut ids = [BackendId(0); ATTEMPTS_MAX];
     let known = tried.ids.iter().flatten().zip(&mut ids).map(|(id, slot)| *slot = *id).count();
     if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known])? {
         return Ok(chosen);
+    }
+    if is_patient && sticky::awaits_verdict(pool, desk) {
+        return Err(Failure::BoundElsewhere);
     }
     let hash = pool.hash_key().and_then(|key| hash_key::hash(key, client.peer.ip(), front, desk));
     for tried in [&ids[..known], &[]] {

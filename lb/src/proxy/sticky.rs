@@ -15,6 +15,7 @@ use crate::affinity::{Answer, Followed, Request, Seen, Sticky, Why, follow};
 use crate::http1::CookiesCut;
 use crate::model::OnUnavailable;
 use crate::state::{BackendId, Pool};
+use crate::telemetry::StickyResult;
 
 /// What stickiness knows of one request.
 #[derive(Debug, Default)]
@@ -28,8 +29,8 @@ pub(super) struct Bond {
 
 /// Notes what a request shows, before its head is rewritten.
 pub(super) fn recognise<S>(client: &Client<S>, desk: &mut Desk, front: &Front) {
-    desk.bond.clear();
     let Some(affinity) = &front.frontend.pool.affinity else { return };
+    desk.bond.seen.clear();
     let (head, bytes) = (&desk.request, desk.up.buffer.whole());
     let source = source(client.peer.ip(), &front.frontend.listener.trusted_proxies, head, bytes);
     let request = Request { head, bytes, source, now: SystemTime::now() };
@@ -47,8 +48,9 @@ pub(super) fn bound<S>(
     let Some(affinity) = &pool.affinity else { return Ok(None) };
     let cells = pool.metrics.workers.of(client.local.worker);
     match follow(pool, &**affinity, &desk.bond.seen, tried) {
-        Followed::Taken { in_flight, address, fails_checks, decided, .. } => {
+        Followed::Taken { in_flight, address, fails_checks, decided, claim } => {
             desk.bond.decided = decided;
+            in_flight.backend().note_session(claim.session(), client.began_at);
             if fails_checks {
                 cells.failed_open.add(1);
             }
@@ -60,9 +62,33 @@ pub(super) fn bound<S>(
         }
         Followed::Refused(why) => {
             desk.bond.decided = Sticky::Refused(why);
-            Err(if why == Why::Full { Failure::AllFull } else { Failure::BoundElsewhere })
+            if why == Why::Full {
+                cells.spillover.add(1);
+                return Err(Failure::AllFull);
+            }
+            Err(Failure::BoundElsewhere)
         }
     }
+}
+
+/// Whether to wait for the first verdict on the target that a request is bound to: those on a new group come in one by
+/// one, and who starts anew with all its clients there is not to send most of them elsewhere.
+pub(super) fn awaits_verdict(pool: &Pool, desk: &Desk) -> bool {
+    let is_new = |since: SystemTime| since.elapsed().is_ok_and(|served| served < pool.group.initial_wait);
+    matches!(desk.bond.decided, Sticky::Repicked(Why::Initial) | Sticky::Refused(Why::Initial))
+        && pool.serving_since.is_none_or(is_new)
+}
+
+/// Counts what was decided about a request.
+pub(super) fn count<S>(client: &Client<S>, desk: &Desk, front: &Front) {
+    let result = match desk.bond.decided {
+        Sticky::None => return,
+        Sticky::Bound => StickyResult::Bound,
+        Sticky::Fresh => StickyResult::Fresh,
+        Sticky::Repicked(_) => StickyResult::Repicked,
+        Sticky::Refused(_) => StickyResult::Refused,
+    };
+    front.frontend.pool.metrics.workers.of(client.local.worker).sticky(result);
 }
 
 /// Whether a request that failed where it is bound to may be tried at another target.
@@ -89,8 +115,8 @@ pub(super) fn bind<S>(client: &Client<S>, desk: &mut Desk, reached: &Reached) {
 }
 
 impl Bond {
-    fn clear(&mut self) {
-        self.seen.clear();
+    /// Forgets what was decided. What was seen is forgotten when something else is looked at.
+    pub(super) fn clear(&mut self) {
         self.decided = Sticky::None;
         self.cookie.clear();
     }

@@ -2,11 +2,12 @@
 //! snapshot's business (`Member`), so that changing them never loses what is counted here.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::latency::{Latency, Outcome};
+use super::sessions::Sessions;
 use super::streak::{Failed, Record, Streak, Trust};
 use crate::affinity::Fingerprint;
 use crate::model::{GroupName, TargetId};
@@ -34,6 +35,8 @@ pub struct Backend {
     pub metrics: BackendMetrics,
     /// When its own clock began.
     born: Instant,
+    /// Counted while it is drained.
+    sessions: OnceLock<Sessions>,
     load: Load,
 }
 
@@ -89,7 +92,8 @@ impl Backend {
             record: AtomicU64::new(Record::CLEAN),
         };
         let fingerprint = Fingerprint::of(&group, &target);
-        Self { id, group, target, fingerprint, address, metrics: BackendMetrics::new(workers), born: now, load }
+        let (metrics, sessions) = (BackendMetrics::new(workers), OnceLock::new());
+        Self { id, group, target, fingerprint, address, metrics, born: now, sessions, load }
     }
 
     /// Counts one more request or connection in flight until the guard is dropped.
@@ -126,6 +130,26 @@ impl Backend {
     /// Says which new work it takes. Only the publisher does.
     pub(super) fn admit(&self, admission: Admission) {
         self.load.admission.store(admission as u8, Ordering::SeqCst);
+    }
+
+    /// Counts sessions from now on. Only the publisher asks for that, when it drains a target that has some.
+    pub(super) fn count_sessions(&self) {
+        self.sessions.get_or_init(Sessions::new);
+    }
+
+    /// Notes that a request of a session came, by which sessions of a drained target are counted.
+    pub fn note_session(&self, session: u64, now: Instant) {
+        if self.admission() == Admission::Sticky
+            && let Some(sessions) = self.sessions.get()
+        {
+            sessions.note(session, now.saturating_duration_since(self.born));
+        }
+    }
+
+    /// About how many distinct sessions it has seen in the last few minutes. Known of a drained target that has some.
+    pub fn sessions(&self, now: Instant) -> Option<u64> {
+        let sessions = self.sessions.get().filter(|_| self.admission() == Admission::Sticky);
+        sessions.map(|sessions| sessions.count(now.saturating_duration_since(self.born)))
     }
 
     /// Whether nothing is in flight. Once the admission is closed, this stays true.

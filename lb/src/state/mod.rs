@@ -13,6 +13,7 @@ mod live;
 mod members;
 mod observe;
 mod publisher;
+mod sessions;
 mod slow_start;
 mod snapshot;
 mod streak;

@@ -161,13 +161,16 @@ impl Task {
         self.rest_until = Instant::now() + started.elapsed().max(PAUSE_MIN);
     }
 
-    /// Opens and closes admissions, and tells backends how far they are trusted, before the pointer is swapped, so that whoever still reads the old snapshot
-    /// sends nothing new to what leaves by the next.
+    /// Opens and closes admissions, and tells backends how far they are trusted, before the pointer is swapped, so that
+    /// whoever still reads the old snapshot sends nothing new to what leaves by the next.
     fn settle(&mut self, next: &Snapshot) {
         let now = std::time::Instant::now();
         let mut leaving = Vec::new();
         for (pool, member) in next.groups().flat_map(|pool| pool.members.iter().map(move |member| (pool, member))) {
             let (admission, trust) = (admission_of(member), member.standing.trust());
+            if admission == Admission::Sticky && pool.affinity.is_some() {
+                member.backend.count_sessions();
+            }
             if member.backend.admission() != admission {
                 member.backend.admit(admission);
             }

@@ -152,6 +152,34 @@ pub struct GroupCells {
     pub spillover: Counter,
     /// Requests sent to unhealthy targets because none was healthy.
     pub failed_open: Counter,
+    /// Requests that stickiness had a say in, by [`StickyResult`].
+    pub sticky: [Counter; StickyResult::LABELS.len()],
+}
+
+/// What stickiness decided about a request (`elbow_sticky_requests_total{result}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StickyResult {
+    /// It went where it was bound to.
+    Bound = 0,
+    /// It was not bound yet.
+    Fresh = 1,
+    /// It went elsewhere than it was bound to.
+    Repicked = 2,
+    /// It went nowhere.
+    Refused = 3,
+}
+
+impl StickyResult {
+    /// The label of each result, in order.
+    pub const LABELS: [&'static str; 4] = ["bound", "fresh", "repicked", "refused"];
+}
+
+impl GroupCells {
+    /// Counts a request that stickiness had a say in.
+    pub fn sticky(&self, result: StickyResult) {
+        self.sticky[result as usize].add(1);
+    }
 }
 
 impl GroupMetrics {

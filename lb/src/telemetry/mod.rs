@@ -14,7 +14,7 @@ pub use access_log::{AccessLog, AccessLogThread, AccessRecord, EndReason};
 pub use cells::{Counter, Gauge, Histogram, Sharded};
 pub use handles::{
     BackendMetrics, ByClass, CodeClass, GroupCells, GroupMetrics, LB_CODES, ListenerCells, ListenerMetrics,
-    NoncompliantClass, RouteCells, RouteMetrics, WorkerMetrics,
+    NoncompliantClass, RouteCells, RouteMetrics, StickyResult, WorkerMetrics,
 };
 pub use names::{Kind, METRICS, Metric};
 pub use render::render;

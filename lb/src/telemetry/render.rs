@@ -10,8 +10,8 @@ use prometheus::proto;
 
 use super::names::{self, Kind, Metric};
 use super::{
-    CodeClass, Counter, GroupCells, Histogram, LB_CODES, ListenerCells, NoncompliantClass, RouteMetrics, Telemetry,
-    process,
+    CodeClass, Counter, GroupCells, Histogram, LB_CODES, ListenerCells, NoncompliantClass, RouteMetrics, StickyResult,
+    Telemetry, process,
 };
 use crate::state::{Member, Pool, Snapshot, TargetState};
 
@@ -88,6 +88,12 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
     out.add(names::BACKEND_CONNECTION_ERRORS, &[group], sum(|cells| &cells.connection_errors));
     out.add(names::RETRIES, &[group, "success"], sum(|cells| &cells.retries_succeeded));
     out.add(names::RETRIES, &[group, "failure"], sum(|cells| &cells.retries_failed));
+    if pool.affinity.is_some() {
+        for (index, result) in StickyResult::LABELS.iter().enumerate() {
+            let count = metrics.workers.iter().map(|cells| cells.sticky[index].get()).sum::<u64>();
+            out.add(names::STICKY_REQUESTS, &[group, result], count as f64);
+        }
+    }
     // Requests do not queue for room yet: a full group answers at once, and counts as spillover.
     out.add(names::SURGE_QUEUE_LENGTH, &[group], 0.0);
     out.add(names::SPILLOVER, &[group], sum(|cells| &cells.spillover));
