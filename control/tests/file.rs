@@ -190,6 +190,10 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
     ("[target_group.stickiness]\nduration = \"999ms\"", "2:12: 999ms is out of range: expected 1s to 8760h"),
     ("[target_group.stickiness]\nduration = \"8761h\"", "2:12: 8761h is out of range: expected 1s to 8760h"),
     (
+        "[target_group.stickiness]\nduration = \"1500ms\"",
+        "2:12: 1500ms is not a whole number of seconds\n  hint: cookies count in seconds: write \"1s\"",
+    ),
+    (
         "[target_group.stickiness]\nduration = 60",
         "2:12: a duration is a string with a unit\n  hint: write \"60s\" for seconds, or \"60ms\"",
     ),

@@ -105,7 +105,7 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
 
 fn stickiness() -> impl Strategy<Value = Stickiness> {
     let name = || "[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}";
-    let own = (name(), option::of(duration(1_000..=31_536_000_000)));
+    let own = (name(), option::of((1..=31_536_000u64).prop_map(Duration::from_secs)));
     let own = own.prop_map(|(name, duration)| StickyBy::LbCookie { name: CookieName::parse(&name).unwrap(), duration });
     let application = name().prop_filter("elbow's own", |name| name != OWN_COOKIE_NAME);
     let application = application.prop_map(|name| StickyBy::AppCookie { name: CookieName::parse(&name).unwrap() });

@@ -50,8 +50,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::Stickiness> {
     let by = match reader.or("type", Type::LbCookie, |value| TYPE.parse(value)) {
         Type::LbCookie => {
             let name = reader.or("cookie_name", CookieName::parse(OWN_COOKIE_NAME).ok()?, parsed(CookieName::parse));
-            let holds = |value: &Value| duration(SECOND..=DURATION_MAX)(value).map(Some);
-            Some(StickyBy::LbCookie { name, duration: reader.or("duration", None, holds) })
+            Some(StickyBy::LbCookie { name, duration: reader.or("duration", None, |value| holds(value).map(Some)) })
         }
         Type::AppCookie => {
             refuse_duration(reader, "the binding lasts as long as the application's cookie");
@@ -66,6 +65,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::Stickiness> {
     };
     let on_unavailable = reader.or("on_unavailable", OnUnavailable::Repick, |value| ON_UNAVAILABLE.parse(value));
     Some(model::Stickiness { by: by?, on_unavailable })
+}
+
+fn holds(value: &Value) -> Result<Duration, Wrong> {
+    let duration = duration(SECOND..=DURATION_MAX)(value)?;
+    if duration.subsec_nanos() == 0 {
+        return Ok(duration);
+    }
+    let wrong = Wrong::new(format!("{} is not a whole number of seconds", duration_text(duration)));
+    Err(wrong.hint(format!("cookies count in seconds: write \"{}s\"", duration.as_secs())))
 }
 
 fn refuse_duration(reader: &mut Reader<'_>, instead: &str) {
