@@ -30,7 +30,7 @@ proptest! {
     ) {
         let pool = pool_of(&sticky(lb_cookie(None)));
         let cookie = cookie_for(&pool, "b");
-        let mut all = others.clone();
+        let mut all = others;
         all.insert(place.min(all.len()), cookie);
         let (seen, _) = recognised(&pool, &format!("Cookie: {}\r\n", all.join("; ")));
         prop_assert_eq!(target_of(&pool, &seen), Some("b".to_owned()));
@@ -252,7 +252,7 @@ fn a_full_target_and_one_that_failed_are_not_taken() {
 fn keys_alone_make_a_pool_anew_and_only_where_they_seal() {
     let want = sticky(lb_cookie(None)).group("plain");
     let before = snapshot_of(&want);
-    let rotated = want.clone().with(&Change::RotateCookieKey(key(2)));
+    let rotated = want.with(&Change::RotateCookieKey(key(2)));
     let after = compile(&rotated.wanted(), &Observed::default(), Some(&before), now());
     let again = compile(&rotated.wanted(), &Observed::default(), Some(&after), now());
     let same = |one: &Snapshot, other: &Snapshot, group| {
