@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod balancing;
+pub(crate) mod course;
 pub(crate) mod house;
 
 use std::sync::Arc;
