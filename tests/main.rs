@@ -12,6 +12,7 @@ mod cli;
 mod connections;
 mod cookie_keys;
 mod crash;
+mod ejection;
 mod forwarding;
 mod harness;
 mod health;

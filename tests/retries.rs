@@ -1,16 +1,14 @@
 //! When a request is sent again: never after a byte of it can have been acted on unless it is idempotent, at most
 //! three attempts, another target first.
 
-use std::net::SocketAddr;
 use std::time::Instant;
-
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::harness::*;
 
-/// Health checks that leave a verdict alone for as long as a test lasts.
+/// Health checks that leave a verdict alone for as long as a test lasts, and nobody who is taken out for failing.
 fn checked_once(setup: Setup) -> Setup {
-    setup.health_check("protocol = \"tcp\"\ninterval = \"300s\"\ntimeout = \"5s\"").group("algorithm = \"round_robin\"")
+    let setup = setup.health_check("protocol = \"tcp\"\ninterval = \"300s\"\ntimeout = \"5s\"");
+    setup.group("algorithm = \"round_robin\"\nejection = { failures = 0 }")
 }
 
 fn request(method: &str, body: &str) -> String {
@@ -58,51 +56,13 @@ async fn nobody_there_is_a_502_after_three_attempts() {
     assert_eq!(lb.metric("elbow_retries_total", &[("result", "failure")]).await, 1.0, "one request, tried in vain");
 }
 
-/// A listening socket that accepts until it is deafened: then connecting to it hangs.
-struct Deaf {
-    address: SocketAddr,
-    accepting: Option<tokio::task::JoinHandle<TcpListener>>,
-    enough: tokio::sync::watch::Sender<bool>,
-    _kept: Vec<TcpStream>,
-}
-
-impl Deaf {
-    fn listening() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let enough = tokio::sync::watch::Sender::new(false);
-        let mut told = enough.subscribe();
-        let accepting = tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = told.wait_for(|enough| *enough) => break listener,
-                    _ = listener.accept() => {}
-                }
-            }
-        });
-        Self { address, accepting: Some(accepting), enough, _kept: Vec::new() }
-    }
-
-    async fn deafen(&mut self) -> TcpListener {
-        self.enough.send_replace(true);
-        let listener = self.accepting.take().unwrap().await.unwrap();
-        while let Ok(Ok(stream)) = tokio::time::timeout(ms(300), TcpStream::connect(self.address)).await {
-            self._kept.push(stream);
-            assert!(self._kept.len() < 50, "the backlog does not fill");
-        }
-        listener
-    }
-}
-
 #[tokio::test]
 async fn a_connection_that_times_out_is_tried_elsewhere_whatever_the_method() {
     let alive = Upstream::answering("alive").await;
     let mut deaf = Deaf::listening();
-    let setup = Setup::targets(&[&alive]).target_at("deaf", deaf.address, "").group("connect_timeout = \"300ms\"");
+    let setup = Setup::targets(&[&alive]).target_at("deaf", deaf.address(), "").group("connect_timeout = \"300ms\"");
     let lb = checked_once(setup).start().await;
-    let _listener = deaf.deafen().await;
+    deaf.deafen().await;
     for _ in 0..4 {
         let started = Instant::now();
         assert_eq!(status_of(&lb, "POST", "body").await, 200);

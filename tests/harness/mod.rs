@@ -3,6 +3,7 @@
 
 mod admin;
 mod client;
+mod deaf;
 mod inside;
 mod lb;
 mod selftest;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use admin::Admin;
 pub use client::{Client, Response, exchange, get};
+pub use deaf::Deaf;
 pub use inside::Inside;
 pub use lb::{Lb, cli_output, elbow};
 pub use setup::Setup;
