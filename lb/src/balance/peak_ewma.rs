@@ -15,8 +15,9 @@ use crate::state::{Backend, Outcome};
 /// Response times that differ by less than this factor count as the same: peaks are noisy, and noise shall override
 /// neither weights nor counts.
 const ALIKE_FACTOR: f32 = 2.0;
-/// How slow both are then.
-const ALIKE: f32 = 1.0;
+/// By how much a busy machine or network delays any answer now and then, in microseconds. It counts for both, so that a
+/// hiccup of a target that answers in less costs it nothing.
+const HICCUP_US: f32 = 5_000.0;
 
 #[derive(Debug)]
 pub(super) struct PeakEwma {
@@ -33,11 +34,12 @@ impl PeakEwma {
         let first = self.two.first(pick, &mut random, watch)?;
         let pair = self.two.pair(first, pick, &mut random, watch);
         let [load, other_load] = pair.loads(&mut random).map(|load| (load + 1) as f32);
-        let [slowness, other_slowness] = compare(pair.first, pair.second, pick.now);
+        let latencies_us = tell_apart(pair.first, pair.second, pick.now);
+        let [slowness, other_slowness] = latencies_us.map_or([1.0; 2], |both| both.map(|us| us + HICCUP_US));
         let (score, other_score) = (slowness * load, other_slowness * other_load);
-        watch.sees(pair.first, || expected(pair.first, slowness, score));
+        watch.sees(pair.first, || expected(pair.first, latencies_us.map(|[us, _]| us), score));
         if !std::ptr::eq(pair.first, pair.second) {
-            watch.sees(pair.second, || expected(pair.second, other_slowness, other_score));
+            watch.sees(pair.second, || expected(pair.second, latencies_us.map(|[_, us]| us), other_score));
         }
         Some(if other_score < score { pair.second } else { pair.first })
     }
@@ -57,15 +59,14 @@ impl Balancer for PeakEwma {
     }
 }
 
-/// How slow two candidates are beside each other. Who is not known yet counts as no different.
-fn compare(first: &Candidate, second: &Candidate, now: Instant) -> [f32; 2] {
-    match [first, second].map(|candidate| candidate.backend.latency_us(now)) {
-        [Some(one), Some(other)] if one > other * ALIKE_FACTOR || other > one * ALIKE_FACTOR => [one, other],
-        _ => [ALIKE, ALIKE],
-    }
+/// The response times of two candidates, in microseconds, if they are told apart by them. Who is not known yet counts as
+/// no different.
+fn tell_apart(first: &Candidate, second: &Candidate, now: Instant) -> Option<[f32; 2]> {
+    let both @ [one, other] = [first.backend.latency_us(now)?, second.backend.latency_us(now)?];
+    let (fast, slow) = (one.min(other) + HICCUP_US, one.max(other) + HICCUP_US);
+    (slow > fast * ALIKE_FACTOR).then_some(both)
 }
 
-fn expected(candidate: &Candidate, slowness: f32, score: f32) -> CameOut {
-    let latency_us = (slowness != ALIKE).then_some(slowness);
+fn expected(candidate: &Candidate, latency_us: Option<f32>, score: f32) -> CameOut {
     CameOut::Expected { in_flight: candidate.backend.in_flight() as u64, latency_us, score }
 }
