@@ -146,6 +146,34 @@ async fn ten_thousand_clients_keep_their_targets() {
 }
 
 #[tokio::test]
+async fn a_drained_target_keeps_its_clients_and_tells_how_many() {
+    let upstreams = [Upstream::answering("t0").await, Upstream::answering("t1").await];
+    let lb = Setup::targets(&[&upstreams[0], &upstreams[1]]).group(STICKY).start().await;
+    let mut clients = vec![Sticky::default(); 100];
+    ask_all(lb.web(), &mut clients).await;
+    let own = shares(&clients)["t0"];
+    let sessions = async || lb.admin().targets("app").await[0]["sessions"].as_u64();
+    assert_eq!(sessions().await, None, "it is not drained");
+    assert_eq!(lb.cli(&["target", "drain", "app", "t0"]).await.status.code(), Some(0));
+    assert_eq!(sessions().await, Some(0), "none has come since");
+    assert_all_stay(lb.web(), &mut clients, "a drain").await;
+    assert_all_stay(lb.web(), &mut clients, "a drain, for the second time").await;
+    let seen = sessions().await.expect("how many it sees");
+    // They are counted with a small error, which three of a hundred is far beyond.
+    assert!(seen.abs_diff(own as u64) < 3, "{seen} sessions are seen, and {own} come");
+    let list = lb.cli(&["target", "list", "app"]).await;
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let (header, t0) = (list.lines().next().unwrap(), list.lines().nth(1).unwrap());
+    let column = header.find("SESSIONS").expect(&list);
+    assert_eq!(t0[column..].split_whitespace().next(), Some(seen.to_string().as_str()), "{list}");
+    let mut newcomers = vec![Sticky::default(); 20];
+    ask_all(lb.web(), &mut newcomers).await;
+    assert_eq!(shares(&newcomers).get("t0"), None, "it takes nobody new");
+    assert_eq!(lb.cli(&["target", "undrain", "app", "t0"]).await.status.code(), Some(0));
+    assert_eq!(sessions().await, None);
+}
+
+#[tokio::test]
 async fn a_cookie_holds_through_seven_rotations_and_a_crash_and_is_renewed_after_eight() {
     let upstreams = [Upstream::answering("t0").await, Upstream::answering("t1").await];
     let mut lb = Setup::targets(&[&upstreams[0], &upstreams[1]]).group(STICKY).start().await;

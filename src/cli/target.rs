@@ -63,6 +63,9 @@ Examples:
         patience: Patience,
     },
     /// Gives a target no new work but what is sticky to it, until undrain
+    ///
+    /// In a group with stickiness, list then tells about how many sessions it has seen in the last few minutes: at 0, it
+    /// can be deregistered without moving anybody.
     #[command(after_help = "\
 Example:
   elbow target drain app web-4 && elbow target list app")]
@@ -181,12 +184,14 @@ pub(super) fn targets_table(groups: &[(String, Value)]) -> String {
                 cell(target, "state"),
                 ago(&cell(target, "since")),
                 cell(target, "in_flight"),
+                cell(target, "sessions"),
                 cell(target, "reason"),
             ]
         };
         targets.as_array().into_iter().flatten().map(row)
     });
-    let header = ["TARGET GROUP", "TARGET", "ADDRESS", "WEIGHT", "OWNER", "STATE", "SINCE", "IN FLIGHT", "REASON"];
+    let header =
+        ["TARGET GROUP", "TARGET", "ADDRESS", "WEIGHT", "OWNER", "STATE", "SINCE", "IN FLIGHT", "SESSIONS", "REASON"];
     table(header, rows.collect())
 }
 

@@ -1,7 +1,7 @@
 //! What representations hold: an object as it was declared, with owner and revision, and what is seen of it.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use lb::listen::BoundSocket;
 use lb::model::{Config, Group, Held, HeldTarget, Listener, ObjectRef, TargetGroup};
@@ -94,13 +94,16 @@ pub(super) struct TargetView {
     since: String,
     /// Requests and connections in flight.
     in_flight: usize,
+    /// Of a drained target in a group with stickiness: about how many sessions it has seen in the last few minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<u64>,
     /// The revision that last changed it; its `ETag`.
     revision: u64,
 }
 
 impl TargetView {
     /// Keys of a representation that a write ignores.
-    pub(super) const READ_ONLY: &[&str] = &["owner", "state", "reason", "since", "in_flight", "revision"];
+    pub(super) const READ_ONLY: &[&str] = &["owner", "state", "reason", "since", "in_flight", "sessions", "revision"];
 
     pub(super) fn of(member: &Member) -> Self {
         Self {
@@ -108,6 +111,7 @@ impl TargetView {
             reason: member.reason.to_string(),
             since: rfc3339(member.since),
             in_flight: member.backend.in_flight(),
+            sessions: member.backend.sessions(Instant::now()),
             ..Self::gone(&member.held, member.since)
         }
     }
@@ -125,6 +129,7 @@ impl TargetView {
             reason: "deregistered with nothing in flight: it has left".to_owned(),
             since: rfc3339(at),
             in_flight: 0,
+            sessions: None,
             revision: held.revision,
         }
     }
