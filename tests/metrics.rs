@@ -21,6 +21,7 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("elbow_surge_queue_length", &["target_group"]),
     ("elbow_spillover_total", &["target_group"]),
     ("elbow_health_probes_total", &["target_group", "result"]),
+    ("elbow_ejections_total", &["target_group"]),
     ("elbow_received_bytes_total", &["listener"]),
     ("elbow_sent_bytes_total", &["listener"]),
     ("elbow_noncompliant_requests_total", &["listener", "class"]),

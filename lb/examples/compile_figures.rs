@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Want, group_name, healthy, house::now};
 use lb::model::Algorithm;
-use lb::state::{BackendId, Observation, Observed, Snapshot, compile, difference};
+use lb::state::{BackendId, Failed, Observation, Observed, Snapshot, Streak, compile, difference};
 
 const TARGETS: u32 = 10_000;
 const ROUNDS: usize = 101;
@@ -57,6 +57,15 @@ fn figures(algorithm: Algorithm) {
     });
     median("one registration", &mut snapshot, |previous, round| {
         let wanted = &registered[round];
+        compile(wanted, &observed_now, Some(previous), now())
+    });
+    let wanted = &registered[ROUNDS - 1];
+    median("one ejection", &mut snapshot, |previous, round| {
+        let failing = (BackendId(1_000 + round as u64), Streak::Failures(5, Failed::Refused));
+        observed_now.streaks = [failing].into();
+        compile(wanted, &observed_now, Some(previous), now())
+    });
+    median("nothing, with those out", &mut snapshot, |previous, _| {
         compile(wanted, &observed_now, Some(previous), now())
     });
     let pool = snapshot.pool_of(&group_name("app")).expect("a pool");
