@@ -29,5 +29,7 @@ mod request_ids;
 mod retries;
 mod shutdown;
 mod stickiness;
+mod sticky_addresses;
+mod sticky_cookies;
 mod tidy;
 mod websocket;

@@ -105,16 +105,17 @@ fn recognised_at(pool: &Pool, fields: &str, source: IpAddr, now: SystemTime) -> 
 
 /// The target that a request goes to because it is bound there.
 fn target_of(pool: &Pool, seen: &Seen) -> Option<String> {
-    match follow(pool, affinity(pool), seen, &[]) {
+    match follow(pool, affinity(pool), seen, &[], false) {
         Followed::Taken { in_flight, .. } => Some(in_flight.backend().target.to_string()),
-        Followed::Free(_) | Followed::Refused(_) => None,
+        Followed::Awaited | Followed::Free(_) | Followed::Refused(_) => None,
     }
 }
 
 fn decided(pool: &Pool, seen: &Seen) -> Sticky {
-    match follow(pool, affinity(pool), seen, &[]) {
+    match follow(pool, affinity(pool), seen, &[], false) {
         Followed::Taken { decided, .. } | Followed::Free(decided) => decided,
         Followed::Refused(why) => Sticky::Refused(why),
+        Followed::Awaited => panic!("nobody is patient here"),
     }
 }
 
@@ -244,7 +245,7 @@ fn a_full_target_and_one_that_failed_are_not_taken() {
     drop(work);
     assert_eq!(decided(&pool, &seen), Sticky::Bound);
     assert_eq!(backend.in_flight(), 0, "what is not followed up is given back");
-    let tried = follow(&pool, affinity(&pool), &seen, &[backend.id]);
+    let tried = follow(&pool, affinity(&pool), &seen, &[backend.id], false);
     assert!(matches!(tried, Followed::Free(Sticky::Repicked(Why::Failed))), "{tried:?}");
 }
 

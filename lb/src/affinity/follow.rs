@@ -57,6 +57,8 @@ pub enum Followed {
         /// What the client is bound by.
         claim: Claim,
     },
+    /// To a target about which there may be a first verdict soon.
+    Awaited,
     /// To whomever the balancer chooses.
     Free(Sticky),
     /// Nowhere.
@@ -66,7 +68,8 @@ pub enum Followed {
 /// Takes the target that a request is bound to, if it may be taken and has not been `tried` for this request.
 ///
 /// Of several bindings the first counts that can be followed: a browser may have kept an old cookie beside the new one.
-pub fn follow(pool: &Pool, affinity: &dyn Affinity, seen: &Seen, tried: &[BackendId]) -> Followed {
+/// A first verdict is waited for where `is_patient`, else a target without one is passed over.
+pub fn follow(pool: &Pool, affinity: &dyn Affinity, seen: &Seen, tried: &[BackendId], is_patient: bool) -> Followed {
     let forbids_others =
         pool.group.stickiness.as_ref().is_some_and(|stickiness| stickiness.on_unavailable == OnUnavailable::Fail);
     // The first reason is the one to tell: what came after it was for want of something better.
@@ -83,6 +86,7 @@ pub fn follow(pool: &Pool, affinity: &dyn Affinity, seen: &Seen, tried: &[Backen
                     let fails_checks = member.verdict != Verdict::Healthy;
                     return Followed::Taken { in_flight, address, fails_checks, decided, claim };
                 }
+                Err(Why::Initial) if is_patient => return Followed::Awaited,
                 Err(reason) => {
                     why.get_or_insert(reason);
                     if forbids_others && reason != Why::Gone {

@@ -60,6 +60,9 @@ pub(super) enum Failure {
     /// The client is bound to a target that cannot take its request, and another one is not allowed.
     #[error("the target of this client is not available")]
     BoundElsewhere,
+    /// The target that the client is bound to has not had its first verdict yet.
+    #[error("the target of this client is not checked yet")]
+    Awaited,
     /// Every target has as much in flight as it may have.
     #[error("all targets are at their limit of connections")]
     AllFull,
@@ -125,7 +128,7 @@ impl Failure {
             Self::AnswerTruncated | Self::AnswerRefused(_) | Self::AnswerBody(_) => EndReason::TargetFailed,
             Self::InterimFlood => EndReason::TargetFailed,
             Self::TargetTimedOut => EndReason::TargetTimeout,
-            Self::NoTarget | Self::BoundElsewhere | Self::AllFull => EndReason::NoTarget,
+            Self::NoTarget | Self::BoundElsewhere | Self::Awaited | Self::AllFull => EndReason::NoTarget,
             Self::Exhausted | Self::TooManyConnections => EndReason::NoTarget,
             Self::Cut => EndReason::Cut,
         }

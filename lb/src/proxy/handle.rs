@@ -42,7 +42,6 @@ pub(super) async fn handle<S: Stream>(client: &mut Client<S>, refused: Option<Fa
         Err(failure) => fail(client, &mut desk, &front, &mut account, failure).await,
     };
     client.tether.release();
-    sticky::count(client, &desk, &front);
     let now = account.ended_at.unwrap_or_else(Instant::now);
     account.close(client, &desk, &front, now);
     match next {

@@ -31,7 +31,7 @@ pub(super) fn answer_to(failure: Failure) -> Option<Answer> {
         Failure::AnswerRefused(_) | Failure::AnswerBody(_) => answer(502, "http_protocol_error"),
         Failure::InterimFlood => answer(502, "http_protocol_error"),
         Failure::TargetTimedOut => answer(504, "http_response_timeout"),
-        Failure::NoTarget | Failure::BoundElsewhere => answer(503, "destination_unavailable"),
+        Failure::NoTarget | Failure::BoundElsewhere | Failure::Awaited => answer(503, "destination_unavailable"),
         Failure::AllFull | Failure::TooManyConnections => come_back(503, "connection_limit_reached"),
         Failure::Exhausted => come_back(503, "proxy_internal_error"),
         Failure::Cut => answer(503, "connection_terminated"),

@@ -152,7 +152,7 @@ async fn choose<S: Stream>(client: &mut Client<S>, desk: &mut Desk, tried: &Trie
         };
         let may_come = match failure {
             Failure::NoTarget => pool.waiting,
-            Failure::BoundElsewhere => is_patient && sticky::awaits_verdict(pool, desk),
+            Failure::Awaited => true,
             _ => false,
         };
         if !may_come {
@@ -178,11 +178,8 @@ fn pick<S>(
     let pool = &front.frontend.pool;
     let mut ids = [BackendId(0); ATTEMPTS_MAX];
     let known = tried.ids.iter().flatten().zip(&mut ids).map(|(id, slot)| *slot = *id).count();
-    if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known])? {
+    if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known], is_patient)? {
         return Ok(chosen);
-    }
-    if is_patient && sticky::awaits_verdict(pool, desk) {
-        return Err(Failure::BoundElsewhere);
     }
     let hash = pool.hash_key().and_then(|key| hash_key::hash(key, client.peer.ip(), front, desk));
     for tried in [&ids[..known], &[]] {
@@ -190,6 +187,7 @@ fn pick<S>(
             if pool.failed_open {
                 pool.metrics.workers.of(client.local.worker).failed_open.add(1);
             }
+            sticky::chose(desk, pool, in_flight.backend());
             return Ok(Chosen { front: Rc::clone(front), in_flight, address });
         }
         if known == 0 {

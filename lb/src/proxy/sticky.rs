@@ -14,13 +14,15 @@ use super::retry::Chosen;
 use crate::affinity::{Answer, Followed, Request, Seen, Sticky, Why, follow};
 use crate::http1::CookiesCut;
 use crate::model::OnUnavailable;
-use crate::state::{BackendId, Pool};
+use crate::state::{Backend, BackendId, Pool};
 use crate::telemetry::StickyResult;
 
 /// What stickiness knows of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bond {
     seen: Seen,
+    /// When it was looked at.
+    at: SystemTime,
     /// What was decided when its target was last chosen.
     pub(super) decided: Sticky,
     /// The value of the `Set-Cookie` that goes with the answer, if one does.
@@ -33,21 +35,28 @@ pub(super) fn recognise<S>(client: &Client<S>, desk: &mut Desk, front: &Front) {
     desk.bond.seen.clear();
     let (head, bytes) = (&desk.request, desk.up.buffer.whole());
     let source = source(client.peer.ip(), &front.frontend.listener.trusted_proxies, head, bytes);
-    let request = Request { head, bytes, source, now: SystemTime::now() };
+    desk.bond.at = SystemTime::now();
+    let request = Request { head, bytes, source, now: desk.bond.at };
     affinity.recognise(&request, &mut desk.bond.seen);
 }
 
 /// The target that a request is bound to, if it may go there; nothing where the balancer is to choose.
+///
+/// Who is patient waits for a first verdict while the group is new: its verdicts come in one by one, and an elbow that
+/// starts anew is not to send the clients of all but the first target elsewhere.
 pub(super) fn bound<S>(
     front: &Rc<Front>,
     client: &Client<S>,
     desk: &mut Desk,
     tried: &[BackendId],
+    is_patient: bool,
 ) -> Result<Option<Chosen>, Failure> {
     let pool = &front.frontend.pool;
     let Some(affinity) = &pool.affinity else { return Ok(None) };
     let cells = pool.metrics.workers.of(client.local.worker);
-    match follow(pool, &**affinity, &desk.bond.seen, tried) {
+    let serves_for_long = |since| desk.bond.at.duration_since(since).is_ok_and(|long| long > pool.group.initial_wait);
+    let is_patient = is_patient && !pool.serving_since.is_some_and(serves_for_long);
+    match follow(pool, &**affinity, &desk.bond.seen, tried, is_patient) {
         Followed::Taken { in_flight, address, fails_checks, decided, claim } => {
             desk.bond.decided = decided;
             in_flight.backend().note_session(claim.session(), client.began_at);
@@ -56,12 +65,14 @@ pub(super) fn bound<S>(
             }
             Ok(Some(Chosen { front: Rc::clone(front), in_flight, address }))
         }
+        Followed::Awaited => Err(Failure::Awaited),
         Followed::Free(decided) => {
             desk.bond.decided = decided;
             Ok(None)
         }
         Followed::Refused(why) => {
             desk.bond.decided = Sticky::Refused(why);
+            cells.sticky(StickyResult::Refused);
             if why == Why::Full {
                 cells.spillover.add(1);
                 return Err(Failure::AllFull);
@@ -71,24 +82,15 @@ pub(super) fn bound<S>(
     }
 }
 
-/// Whether to wait for the first verdict on the target that a request is bound to: those on a new group come in one by
-/// one, and who starts anew with all its clients there is not to send most of them elsewhere.
-pub(super) fn awaits_verdict(pool: &Pool, desk: &Desk) -> bool {
-    let is_new = |since: SystemTime| since.elapsed().is_ok_and(|served| served < pool.group.initial_wait);
-    matches!(desk.bond.decided, Sticky::Repicked(Why::Initial) | Sticky::Refused(Why::Initial))
-        && pool.serving_since.is_none_or(is_new)
-}
-
-/// Counts what was decided about a request.
-pub(super) fn count<S>(client: &Client<S>, desk: &Desk, front: &Front) {
-    let result = match desk.bond.decided {
-        Sticky::None => return,
-        Sticky::Bound => StickyResult::Bound,
-        Sticky::Fresh => StickyResult::Fresh,
-        Sticky::Repicked(_) => StickyResult::Repicked,
-        Sticky::Refused(_) => StickyResult::Refused,
+/// Notes whom the balancer chose: after a failure that may be the target that the request is bound to.
+pub(super) fn chose(desk: &mut Desk, pool: &Pool, chosen: &Backend) {
+    let Some(affinity) = pool.affinity.as_ref().filter(|_| desk.bond.decided == Sticky::Repicked(Why::Failed)) else {
+        return;
     };
-    front.frontend.pool.metrics.workers.of(client.local.worker).sticky(result);
+    let own = desk.bond.seen.claims().next().and_then(|claim| affinity.target(claim, 0));
+    if own.is_some_and(|own| own.backend.id == chosen.id) {
+        desk.bond.decided = Sticky::Bound;
+    }
 }
 
 /// Whether a request that failed where it is bound to may be tried at another target.
@@ -97,10 +99,17 @@ pub(super) fn may_leave(pool: &Pool, desk: &Desk) -> bool {
     !pool.group.stickiness.as_ref().is_some_and(|stickiness| forbids(stickiness.on_unavailable))
 }
 
-/// Makes the cookie that goes with an answer, if one does.
+/// Counts what was decided about a request that a target answers, and makes the cookie that goes with the answer, if
+/// one does.
 pub(super) fn bind<S>(client: &Client<S>, desk: &mut Desk, reached: &Reached) {
     let frontend = &reached.front.frontend;
     let Some(affinity) = &frontend.pool.affinity else { return };
+    let result = match desk.bond.decided {
+        Sticky::Bound => StickyResult::Bound,
+        Sticky::Repicked(_) => StickyResult::Repicked,
+        Sticky::None | Sticky::Fresh | Sticky::Refused(_) => StickyResult::Fresh,
+    };
+    frontend.pool.metrics.workers.of(client.local.worker).sticky(result);
     let answer = Answer {
         head: &desk.response,
         bytes: desk.down.filled(),
@@ -109,9 +118,15 @@ pub(super) fn bind<S>(client: &Client<S>, desk: &mut Desk, reached: &Reached) {
         seen: &desk.bond.seen,
         is_secure: frontend.listener.protocol.scheme() == "https",
         random: client.local.random(),
-        now: SystemTime::now(),
+        now: desk.bond.at,
     };
     affinity.bind(&answer, &mut desk.bond.cookie);
+}
+
+impl Default for Bond {
+    fn default() -> Self {
+        Self { seen: Seen::default(), at: SystemTime::UNIX_EPOCH, decided: Sticky::None, cookie: Vec::new() }
+    }
 }
 
 impl Bond {

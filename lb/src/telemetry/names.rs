@@ -56,7 +56,7 @@ metrics! {
     RETRIES: Counter "elbow_retries_total" { "target_group", "result" }
         "Requests that were tried again, by how that ended.";
     STICKY_REQUESTS: Counter "elbow_sticky_requests_total" { "target_group", "result" }
-        "Requests to groups with stickiness, by what it decided.";
+        "Requests to groups with stickiness that a target answered, or none might, by what stickiness decided.";
     SURGE_QUEUE_LENGTH: Gauge "elbow_surge_queue_length" { "target_group" }
         "Requests that wait for a target to have room.";
     SPILLOVER: Counter "elbow_spillover_total" { "target_group" }
