@@ -8,6 +8,7 @@
 
 pub mod affinity;
 pub mod balance;
+pub mod explain;
 pub mod http1;
 pub mod listen;
 pub mod model;

@@ -1,10 +1,12 @@
 //! What a claim is worth: whether the target that it means takes the request.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Affinity, Claim, Seen};
 use crate::model::OnUnavailable;
-use crate::state::{Admission, BackendId, InFlight, Member, Pool, Standing, TargetState, Verdict};
+use crate::state::{Admission, Backend, BackendId, InFlight, Member, Pool, Standing, TargetState, Verdict};
 
 /// What stickiness decided about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,13 +43,27 @@ pub enum Why {
     Failed,
 }
 
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Void => "what it showed is no binding: altered, foreign or expired",
+            Self::Gone => "its target is not registered any more",
+            Self::Initial => "its target has not passed a check yet",
+            Self::Unhealthy => "its target fails its checks",
+            Self::Ejected => "its target is ejected",
+            Self::Full => "its target has as much in flight as it may have",
+            Self::Failed => "its target failed this very request",
+        })
+    }
+}
+
 /// Where a request goes as far as stickiness has a say.
 #[derive(Debug)]
-pub enum Followed {
+pub enum Followed<T = InFlight> {
     /// To the target it is bound to, where it is counted already.
     Taken {
         /// The request in flight there.
-        in_flight: InFlight,
+        in_flight: T,
         /// Where the pool reaches the target.
         address: SocketAddr,
         /// Whether the target fails its checks, and is used because all do.
@@ -70,6 +86,18 @@ pub enum Followed {
 /// Of several bindings the first counts that can be followed: a browser may have kept an old cookie beside the new one.
 /// A first verdict is waited for where `is_patient`, else a target without one is passed over.
 pub fn follow(pool: &Pool, affinity: &dyn Affinity, seen: &Seen, tried: &[BackendId], is_patient: bool) -> Followed {
+    follow_with(pool, affinity, seen, tried, is_patient, Backend::begin_sticky)
+}
+
+/// As [`follow`], where what is in flight at the target is what `begin` makes of it: perhaps nothing begins.
+pub fn follow_with<T>(
+    pool: &Pool,
+    affinity: &dyn Affinity,
+    seen: &Seen,
+    tried: &[BackendId],
+    is_patient: bool,
+    begin: impl Fn(&Arc<Backend>, usize) -> Option<T>,
+) -> Followed<T> {
     let forbids_others =
         pool.group.stickiness.as_ref().is_some_and(|stickiness| stickiness.on_unavailable == OnUnavailable::Fail);
     // The first reason is the one to tell: what came after it was for want of something better.
@@ -80,7 +108,7 @@ pub fn follow(pool: &Pool, affinity: &dyn Affinity, seen: &Seen, tried: &[Backen
                 why.get_or_insert(Why::Gone);
                 break;
             };
-            match take(pool, member, tried) {
+            match take(pool, member, tried, &begin) {
                 Ok((in_flight, address)) => {
                     let decided = why.filter(|_| nth > 0).map_or(Sticky::Bound, Sticky::Repicked);
                     let fails_checks = member.verdict != Verdict::Healthy;
@@ -104,7 +132,12 @@ pub fn follow(pool: &Pool, affinity: &dyn Affinity, seen: &Seen, tried: &[Backen
 }
 
 /// Counts the request at a target, or says why it does not go there.
-fn take(pool: &Pool, member: &Member, tried: &[BackendId]) -> Result<(InFlight, SocketAddr), Why> {
+fn take<T>(
+    pool: &Pool,
+    member: &Member,
+    tried: &[BackendId],
+    begin: impl Fn(&Arc<Backend>, usize) -> Option<T>,
+) -> Result<(T, SocketAddr), Why> {
     if tried.contains(&member.backend.id) {
         return Err(Why::Failed);
     }
@@ -117,7 +150,7 @@ fn take(pool: &Pool, member: &Member, tried: &[BackendId]) -> Result<(InFlight, 
     }
     let address = member.address(pool.forward.port).ok_or(Why::Initial)?;
     let is_leaving = || matches!(member.backend.admission(), Admission::None | Admission::Gone);
-    let in_flight = member.backend.begin_sticky(pool.group.connections_max);
+    let in_flight = begin(&member.backend, pool.group.connections_max);
     let in_flight = in_flight.ok_or_else(|| if is_leaving() { Why::Gone } else { Why::Full })?;
     Ok((in_flight, address))
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use fingerprint::Fingerprint;
-pub use follow::{Followed, Sticky, Why, follow};
+pub use follow::{Followed, Sticky, Why, follow, follow_with};
 pub use sealing::{Binding, SEALED_BYTES, Seal, SealedKind};
 pub use seen::{Claim, Seen, VALUES_TRIED_MAX};
 

@@ -60,10 +60,6 @@ impl ConsistentHash {
         }
     }
 
-    fn candidates(&self) -> &[Candidate] {
-        &self.keyless.two.candidates
-    }
-
     fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         let table = self.table.as_ref()?;
         let Some(key) = pick.hash else { return self.keyless.choose(pick, watch) };
@@ -143,6 +139,10 @@ impl Balancer for ConsistentHash {
 
     fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
         self.choose(pick, trail)
+    }
+
+    fn candidates(&self) -> &[Candidate] {
+        &self.keyless.two.candidates
     }
 }
 

@@ -109,6 +109,10 @@ impl Balancer for LeastOutstandingRequests {
     fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
         self.choose(pick, trail)
     }
+
+    fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
 }
 
 /// The load of a candidate with a random fraction of a request more, for its weight.

@@ -116,6 +116,9 @@ pub trait Balancer: Debug + Send + Sync {
     /// As [`Self::pick`], and tells how the choice came about. A dry trail leaves no mark of it.
     fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate>;
 
+    /// Who may take new work at all.
+    fn candidates(&self) -> &[Candidate];
+
     /// Takes note of what became of an attempt at a backend, at the first byte of its answer or when it failed, and how
     /// long that took.
     fn learn(&self, _backend: &Backend, _outcome: Outcome, _took: Duration, _now: Instant) {}

@@ -54,6 +54,10 @@ impl Balancer for PeakEwma {
         self.choose(pick, trail)
     }
 
+    fn candidates(&self) -> &[Candidate] {
+        &self.two.candidates
+    }
+
     fn learn(&self, backend: &Backend, outcome: Outcome, took: Duration, now: Instant) {
         backend.learn(outcome, took, now);
     }

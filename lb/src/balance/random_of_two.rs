@@ -47,6 +47,10 @@ impl Balancer for RandomOfTwo {
     fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
         self.choose(pick, trail)
     }
+
+    fn candidates(&self) -> &[Candidate] {
+        &self.two.candidates
+    }
 }
 
 /// Candidates that are drawn two at a time.

@@ -116,6 +116,10 @@ impl Balancer for RoundRobin {
     fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
         self.choose(pick, trail)
     }
+
+    fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
 }
 
 /// Lays out one turn in which every candidate has its weight in places.

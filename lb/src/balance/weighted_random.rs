@@ -63,6 +63,10 @@ impl Balancer for WeightedRandom {
     fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
         self.choose(pick, trail)
     }
+
+    fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
 }
 
 /// Lays out the table (Walker's, by Vose's way): each column that its own candidate does not fill is filled up by one

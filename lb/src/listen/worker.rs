@@ -13,6 +13,7 @@ use super::BoundSocket;
 use super::accept::accept;
 use super::limits::ConnectionLimit;
 use super::workers::WorkersSettings;
+use crate::explain::Mailbox;
 use crate::proxy::{Door, Front, Local};
 use crate::state::Snapshot;
 
@@ -66,7 +67,7 @@ impl Worker {
     }
 
     /// Runs until it is stopped, or until whoever started it is gone. Says first whether it could begin.
-    pub(super) fn run(self, started: &SyncSender<io::Result<()>>) {
+    pub(super) fn run(self, mailbox: Mailbox, started: &SyncSender<io::Result<()>>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -74,13 +75,13 @@ impl Worker {
         match runtime {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(self.serve());
+                runtime.block_on(self.serve(mailbox));
             }
             Err(error) => drop(started.send(Err(error))),
         }
     }
 
-    async fn serve(self) {
+    async fn serve(self, mut mailbox: Mailbox) {
         let WorkersSettings { count, observer, telemetry, .. } = &self.settings;
         let local = Local::new(self.number, *count, observer.clone(), telemetry);
         let mut asked = self.asked.clone();
@@ -104,6 +105,7 @@ impl Worker {
                     }
                 }
                 () = serving.tidy_up(&mut janitor) => {}
+                () = mailbox.answer(&serving.local.recorder) => {}
             }
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::limits::ConnectionLimit;
 use super::worker::{Asked, Worker};
+use crate::explain::{Explainer, mailboxes};
 use crate::state::{Live, Observer};
 use crate::telemetry::Telemetry;
 
@@ -31,6 +32,7 @@ pub struct Workers {
     asked: watch::Sender<Asked>,
     ended: watch::Receiver<usize>,
     threads: Vec<JoinHandle<()>>,
+    explainer: Explainer,
 }
 
 impl Workers {
@@ -42,9 +44,10 @@ impl Workers {
         let (asked, asked_of_worker) = watch::channel(Asked::Serve);
         let (ended_sender, ended) = watch::channel(0);
         let limit = Arc::new(ConnectionLimit::new());
-        let mut workers = Self { asked, ended, threads: Vec::with_capacity(settings.count) };
+        let (explainer, mailboxes) = mailboxes(settings.count);
+        let mut workers = Self { asked, ended, threads: Vec::with_capacity(settings.count), explainer };
         let cores = core_affinity::get_core_ids().unwrap_or_default();
-        for number in 0..settings.count {
+        for (number, mailbox) in mailboxes.into_iter().enumerate() {
             // Pinning is a help, never a condition.
             let core = (settings.count == cores.len()).then(|| cores[number]);
             let worker = Worker::new(number, settings.clone(), Arc::clone(&limit), asked_of_worker.clone());
@@ -55,12 +58,17 @@ impl Workers {
                 if let Some(core) = core {
                     core_affinity::set_for_current(core);
                 }
-                worker.run(&started);
+                worker.run(mailbox, &started);
             })?;
             workers.threads.push(thread);
             outcome.recv().map_err(|_| io::Error::other("a worker died while it started"))??;
         }
         Ok(workers)
+    }
+
+    /// Who asks them why a request went where it went.
+    pub fn explainer(&self) -> Explainer {
+        self.explainer.clone()
     }
 
     /// Returns when a worker has ended although nobody stopped it. The process has no business going on then.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::client::Client;
 use super::desk::Desk;
 use super::door::Front;
+use super::error::Failure;
+use super::trace::Trace;
 use crate::http1::Version;
 use crate::state::Backend;
 use crate::stream::Stream;
@@ -29,13 +31,15 @@ pub(super) struct Account {
     pub(super) is_understood: bool,
     /// When the last byte of the answer was out, where that was noted.
     pub(super) ended_at: Option<Instant>,
+    /// What is noted for those who ask why, where the request is remembered.
+    pub(super) trace: Option<Trace>,
     is_logged: bool,
     received_before: u64,
     sent_before: u64,
 }
 
 impl Account {
-    pub(super) fn open<S: Stream>(client: &Client<S>, desk: &Desk, is_understood: bool) -> Self {
+    pub(super) fn open<S: Stream>(client: &Client<S>, desk: &Desk, front: &Front, is_understood: bool) -> Self {
         // All that lies in the buffer came for this request or one after it, not for one before.
         let received_before = client.io.received - desk.up.buffer.filled().len() as u64;
         Self {
@@ -47,6 +51,7 @@ impl Account {
             target: None,
             is_understood,
             ended_at: None,
+            trace: Trace::begin(client, desk, front, is_understood),
             is_logged: client.local.access_log().enabled(),
             received_before,
             sent_before: client.io.sent,
@@ -56,18 +61,37 @@ impl Account {
     /// Notes which target is tried.
     pub(super) fn tries(&mut self, backend: &Arc<Backend>, address: SocketAddr) {
         self.attempts += 1;
+        self.connect = None;
         if self.is_logged {
             self.target = Some((Arc::clone(backend), address));
         }
     }
 
-    /// Counts the request, and logs it.
-    pub(super) fn close<S: Stream>(self, client: &Client<S>, desk: &Desk, front: &Front, now: Instant) {
+    /// Notes what came of an attempt.
+    pub(super) fn came_to(&self, outcome: Result<u16, Failure>) {
+        if let Some(trace) = &self.trace {
+            trace.came_to(outcome, self.connect);
+        }
+    }
+
+    /// Notes what went wrong.
+    pub(super) fn fails(&mut self, failure: Failure) {
+        self.end = failure.end_reason();
+        if let Some(trace) = &self.trace {
+            trace.failed(failure);
+        }
+    }
+
+    /// Counts the request, remembers it, and logs it.
+    pub(super) fn close<S: Stream>(mut self, client: &Client<S>, desk: &Desk, front: &Front, now: Instant) {
         let cells = front.frontend.route.workers.of(client.local.worker);
         let duration = now.saturating_duration_since(client.began_at);
         if let Some(status) = self.status {
             cells.requests.add(CodeClass::of(status));
             cells.duration.observe(duration);
+        }
+        if let Some(trace) = self.trace.take() {
+            trace.end(&self, duration);
         }
         if self.is_logged {
             let record = self.record(client, desk, front, duration);

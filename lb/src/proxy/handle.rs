@@ -31,7 +31,7 @@ pub(super) async fn handle<S: Stream>(client: &mut Client<S>, refused: Option<Fa
     let mut desk = client.take_desk();
     let given = desk.request.request_id.filter(|_| refused.is_none());
     desk.request_id = given.map_or_else(|| client.local.request_id(), RequestId::Theirs);
-    let mut account = Account::open(client, &desk, refused.is_none());
+    let mut account = Account::open(client, &desk, &front, refused.is_none());
     client.requests += 1;
     let outcome = match refused {
         None => forward(client, &mut desk, &front, &mut account).await,
@@ -160,7 +160,7 @@ async fn fail<S: Stream>(
     failure: Failure,
 ) -> Next {
     client.tether.release();
-    account.end = failure.end_reason();
+    account.fails(failure);
     note(client, front, failure);
     let is_begun = account.status.is_some() && desk.down.written_bytes > 0;
     let is_torn = desk.down.out.is_torn();

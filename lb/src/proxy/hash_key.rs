@@ -2,20 +2,20 @@
 
 use std::net::IpAddr;
 
-use super::desk::Desk;
-use super::door::Front;
 use crate::balance::{hash_of, hash_of_address};
 use crate::http1::{FieldKind, RequestHead};
 use crate::model::{HashKey, Network};
 
 /// The hash of the request's key, if it has one.
-pub(super) fn hash(key: &HashKey, peer: IpAddr, front: &Front, desk: &Desk) -> Option<u64> {
-    let (request, bytes) = (&desk.request, desk.up.buffer.whole());
+pub(super) fn hash(
+    key: &HashKey,
+    peer: IpAddr,
+    trusted: &[Network],
+    request: &RequestHead,
+    bytes: &[u8],
+) -> Option<u64> {
     let value = match key {
-        HashKey::SourceIp => {
-            let trusted = &front.frontend.listener.trusted_proxies;
-            return Some(hash_of_address(source(peer, trusted, request, bytes)));
-        }
+        HashKey::SourceIp => return Some(hash_of_address(source(peer, trusted, request, bytes))),
         HashKey::Path => Some(request.path(bytes)),
         HashKey::Header(name) => request.value(bytes, name),
         HashKey::Cookie(name) => request.cookies(bytes, name).next(),

@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::buffers::Shelf;
 use super::request_id::RequestId;
 use super::tether::Tether;
+use crate::explain::Recorder;
 use crate::state::Observer;
 use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
 use crate::upstream::IdleConnections;
@@ -31,6 +32,8 @@ pub(crate) struct Local {
     pub(super) idle: IdleConnections,
     /// Whom to tell when a backend is worth a look.
     pub(super) observer: Observer,
+    /// What is remembered of recent requests.
+    pub(crate) recorder: Recorder,
     telemetry: Arc<Telemetry>,
     tethers: RefCell<HashMap<u64, Rc<Tether>>>,
     tether_next: Cell<u64>,
@@ -54,6 +57,7 @@ impl Local {
             shelf: Shelf::default(),
             idle: IdleConnections::new(workers),
             observer,
+            recorder: Recorder::new(worker, Instant::now()),
             telemetry: Arc::clone(telemetry),
             tethers: RefCell::default(),
             tether_next: Cell::new(0),

@@ -7,6 +7,8 @@
 //! listener as one worker serves it, [`local`] what the connections of a worker share, and a [`tether`] how the worker
 //! reaches one of them.
 //!
+//! A [`dry_run`] asks what would be chosen, and sends nothing.
+//!
 //! Not here: sockets and threads (`listen`), which target it is (`balance`), the grammar (`http1`).
 
 mod account;
@@ -17,6 +19,7 @@ mod client;
 mod deadline;
 mod desk;
 mod door;
+mod dry_run;
 mod error;
 mod exchange;
 mod flow;
@@ -31,8 +34,10 @@ mod respond;
 mod retry;
 mod sticky;
 mod tether;
+mod trace;
 mod upgrade;
 
 pub(crate) use client::{refuse, serve};
 pub(crate) use door::{Door, Front};
+pub use dry_run::{DRAWS, DryRequest, DryRun, NoRequest};
 pub(crate) use local::Local;

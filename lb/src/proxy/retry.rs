@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use super::door::Front;
 use super::error::{Failure, Repeatable};
 use super::{hash_key, sticky};
 use crate::affinity::Sticky;
-use crate::balance::Pick;
+use crate::balance::{Pick, Trail};
 use crate::state::{BackendId, InFlight, Outcome, Pool};
 use crate::stream::Stream;
 use crate::telemetry::GroupCells;
@@ -33,7 +34,8 @@ pub(super) async fn reach<S: Stream>(
 ) -> Result<Reached, Failure> {
     let mut tried = Tried::default();
     loop {
-        let chosen = choose(client, desk, &tried).await?;
+        let chosen = choose(client, desk, account, &tried).await;
+        let chosen = chosen.inspect_err(|failure| account.came_to(Err(*failure)))?;
         let began = if tried.count == 0 { client.began_at } else { Instant::now() };
         account.tries(chosen.in_flight.backend(), chosen.address);
         tried.add(chosen.in_flight.backend().id);
@@ -41,6 +43,7 @@ pub(super) async fn reach<S: Stream>(
         let cells = group_cells(&front, client);
         match attempt(client, desk, account, chosen, tried.count > 1).await {
             Ok(reached) => {
+                account.came_to(Ok(desk.response.status));
                 if reached.link.backend.answered(began) {
                     client.local.observer.look();
                 }
@@ -50,6 +53,7 @@ pub(super) async fn reach<S: Stream>(
                 return Ok(reached);
             }
             Err(failure) => {
+                account.came_to(Err(failure));
                 let is_over_kept = is_over_kept(account, failure);
                 if !is_over_kept {
                     learn(client, &front, failure, began);
@@ -140,13 +144,18 @@ impl Tried {
 }
 
 /// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it.
-async fn choose<S: Stream>(client: &mut Client<S>, desk: &mut Desk, tried: &Tried) -> Result<Chosen, Failure> {
+async fn choose<S: Stream>(
+    client: &mut Client<S>,
+    desk: &mut Desk,
+    account: &mut Account,
+    tried: &Tried,
+) -> Result<Chosen, Failure> {
     let mut waits_until: Option<Instant> = None;
     let mut is_patient = true;
     loop {
         let front = client.tether.door.front();
         let pool = &front.frontend.pool;
-        let failure = match pick(&front, client, desk, tried, is_patient) {
+        let failure = match pick_noted(&front, client, desk, account, tried, is_patient) {
             Ok(chosen) => return Ok(chosen),
             Err(failure) => failure,
         };
@@ -167,6 +176,24 @@ async fn choose<S: Stream>(client: &mut Client<S>, desk: &mut Desk, tried: &Trie
     }
 }
 
+/// Picks a target, and notes how that came about where the request is remembered.
+fn pick_noted<S>(
+    front: &Rc<Front>,
+    client: &Client<S>,
+    desk: &mut Desk,
+    account: &mut Account,
+    tried: &Tried,
+    is_patient: bool,
+) -> Result<Chosen, Failure> {
+    let Some(trace) = &mut account.trace else { return pick(front, client, desk, tried, is_patient, None) };
+    let mut trail = client.local.recorder.take_trail();
+    let picked = pick(front, client, desk, tried, is_patient, Some(&mut trail));
+    let target = picked.as_ref().ok().map(|chosen| (Arc::clone(chosen.in_flight.backend()), chosen.address));
+    trace.chose(&front.frontend.pool, desk, &trail, target);
+    client.local.recorder.put_trail(trail);
+    picked
+}
+
 /// Picks a target and counts the request in there: the one it is bound to, or else one that was not tried, or else any.
 fn pick<S>(
     front: &Rc<Front>,
@@ -174,6 +201,7 @@ fn pick<S>(
     desk: &mut Desk,
     tried: &Tried,
     is_patient: bool,
+    mut trail: Option<&mut Trail>,
 ) -> Result<Chosen, Failure> {
     let pool = &front.frontend.pool;
     let mut ids = [BackendId(0); ATTEMPTS_MAX];
@@ -181,9 +209,11 @@ fn pick<S>(
     if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known], is_patient)? {
         return Ok(chosen);
     }
-    let hash = pool.hash_key().and_then(|key| hash_key::hash(key, client.peer.ip(), front, desk));
+    let (peer, trusted) = (client.peer.ip(), &front.frontend.listener.trusted_proxies);
+    let hash = pool.hash_key();
+    let hash = hash.and_then(|key| hash_key::hash(key, peer, trusted, &desk.request, desk.up.buffer.whole()));
     for tried in [&ids[..known], &[]] {
-        if let Some((in_flight, address)) = pick_from(pool, client, hash, tried) {
+        if let Some((in_flight, address)) = pick_from(pool, client, hash, tried, trail.as_deref_mut()) {
             if pool.failed_open {
                 pool.metrics.workers.of(client.local.worker).failed_open.add(1);
             }
@@ -206,6 +236,7 @@ fn pick_from<S>(
     client: &Client<S>,
     hash: Option<u64>,
     tried: &[BackendId],
+    mut trail: Option<&mut Trail>,
 ) -> Option<(InFlight, SocketAddr)> {
     let connections_max = pool.group.connections_max;
     for _ in 0..PICKS_MAX {
@@ -217,7 +248,10 @@ fn pick_from<S>(
             now: client.began_at,
             hash,
         };
-        let candidate = pool.balancer.pick(&pick)?;
+        let candidate = match &mut trail {
+            None => pool.balancer.pick(&pick)?,
+            Some(trail) => pool.balancer.pick_watched(&pick, trail)?,
+        };
         // What was allowed a moment ago may be full or closed by now.
         if let Some(in_flight) = candidate.backend.begin(connections_max) {
             return Some((in_flight, candidate.address));

@@ -54,8 +54,7 @@ pub(super) fn bound<S>(
     let pool = &front.frontend.pool;
     let Some(affinity) = &pool.affinity else { return Ok(None) };
     let cells = pool.metrics.workers.of(client.local.worker);
-    let serves_for_long = |since| desk.bond.at.duration_since(since).is_ok_and(|long| long > pool.group.initial_wait);
-    let is_patient = is_patient && !pool.serving_since.is_some_and(serves_for_long);
+    let is_patient = is_patient && is_new(pool, desk.bond.at);
     match follow(pool, &**affinity, &desk.bond.seen, tried, is_patient) {
         Followed::Taken { in_flight, address, fails_checks, decided, claim } => {
             desk.bond.decided = decided;
@@ -80,6 +79,12 @@ pub(super) fn bound<S>(
             Err(Failure::BoundElsewhere)
         }
     }
+}
+
+/// Whether verdicts on the targets of a group may still come in, one by one.
+pub(super) fn is_new(pool: &Pool, at: SystemTime) -> bool {
+    let serves_for_long = |since| at.duration_since(since).is_ok_and(|long| long > pool.group.initial_wait);
+    !pool.serving_since.is_some_and(serves_for_long)
 }
 
 /// Notes whom the balancer chose: after a failure that may be the target that the request is bound to.

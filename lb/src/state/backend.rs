@@ -110,6 +110,12 @@ impl Backend {
         self.begin_if(connections_max, |admission| matches!(admission, Admission::All | Admission::Sticky))
     }
 
+    /// Whether [`Self::begin_sticky`] would count now.
+    pub fn would_begin_sticky(&self, connections_max: usize) -> bool {
+        let full = connections_max != 0 && self.in_flight() >= connections_max;
+        !full && matches!(self.admission(), Admission::All | Admission::Sticky)
+    }
+
     fn begin_if(self: &Arc<Self>, connections_max: usize, admits: impl Fn(Admission) -> bool) -> Option<InFlight> {
         let before = self.load.in_flight.fetch_add(1, Ordering::SeqCst);
         let guard = InFlight { backend: Arc::clone(self) };

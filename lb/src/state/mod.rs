@@ -12,6 +12,7 @@ mod latency;
 mod live;
 mod members;
 mod observe;
+mod past;
 mod publisher;
 mod sessions;
 mod slow_start;

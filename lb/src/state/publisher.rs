@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::past::Past;
 use super::streak::Trust;
 use crate::state::{
     Admission, Backend, Event, EventKind, Live, Member, Now, Observations, Observed, Snapshot, TargetState, Wanted,
@@ -55,6 +56,7 @@ impl Publisher {
             answers: Vec::new(),
             leaving: Vec::new(),
             retired: Vec::new(),
+            past: Past::default(),
             rest_until: Instant::now(),
         };
         task.settle(&task.live.load());
@@ -94,6 +96,8 @@ struct Task {
     /// Snapshots that somebody may still hold. Dropping ten thousand targets takes a while: that is done here, not
     /// by the worker that happens to be the last to let go.
     retired: Vec<Arc<Snapshot>>,
+    /// What was replaced lately, for those who ask how it was.
+    past: Past,
     rest_until: Instant,
 }
 
@@ -148,6 +152,7 @@ impl Task {
         let next = compile(&self.wanted, &self.observed, Some(&previous), now);
         let events = difference(&previous, &next, now.wall);
         self.observed.forget(&next);
+        self.past.keep(&previous, &next);
         self.settle(&next);
         log(&events);
         let generation = next.generation;

@@ -21,6 +21,10 @@ impl Balancer for Panics {
     fn pick_watched(&self, pick: &Pick<'_>, _: &mut Trail) -> Option<&Candidate> {
         self.pick(pick)
     }
+
+    fn candidates(&self) -> &[Candidate] {
+        &[]
+    }
 }
 
 /// The snapshot of what is wanted, with a balancer that panics.
