@@ -127,6 +127,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         reloader: Arc::clone(&reloader),
         readiness: readiness.clone(),
         telemetry,
+        explainer: workers.explainer(),
         auth: if resolved.asks_for_token { Auth::Token(token) } else { Auth::Off },
     };
     let admin = admin_listener.map(|listener| Admin::start(listener, context)).transpose()?;

@@ -93,6 +93,11 @@ pub fn read_duration(text: &str, max: Duration) -> Result<Duration, Problem> {
     notation::duration(Duration::ZERO..=max)(&Value::from(text)).map_err(|wrong| Problem::at_value("", wrong))
 }
 
+/// How an algorithm is written.
+pub fn algorithm_word(algorithm: model::Algorithm) -> String {
+    target_group::ALGORITHM.word(algorithm)
+}
+
 fn name_of<T: Clone + PartialEq + std::fmt::Display>(
     reader: &mut Reader<'_>,
     named: Option<&T>,

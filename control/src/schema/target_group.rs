@@ -12,7 +12,7 @@ use super::{Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, ejectio
 
 const PROTOCOL: Words<TargetProtocol> =
     Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
-const ALGORITHM: Words<Algorithm> = Words {
+pub(super) const ALGORITHM: Words<Algorithm> = Words {
     what: "algorithm",
     now: &[
         ("least_outstanding_requests", Algorithm::LeastOutstandingRequests),

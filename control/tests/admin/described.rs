@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::house::{Answer, House};
+use lb::state::{TargetState, Verdict};
+
+use crate::house::{Answer, House, eventually};
 
 struct Described {
     document: Value,
@@ -99,6 +101,7 @@ impl Described {
         let actual = match value {
             Value::Null => "null",
             Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
             Value::Number(_) => "integer",
             Value::String(_) => "string",
             Value::Array(_) => "array",
@@ -234,6 +237,7 @@ async fn every_path_and_name_of_the_interface_is_described() {
         ("/v1/cookie-keys/rotate", "POST"),
         ("/v1/reload", "POST"),
         ("/v1/events", "GET"),
+        ("/v1/explain", "GET POST"),
         ("/v1/state", "GET PUT"),
     ] {
         for method in methods.split(' ') {
@@ -248,5 +252,39 @@ async fn every_path_and_name_of_the_interface_is_described() {
             let id = operation["operationId"].as_str().unwrap();
             assert!(ids.insert(id), "{id} names two operations");
         }
+    }
+}
+
+#[tokio::test]
+async fn explanations_answer_as_they_are_described() {
+    let house = House::start().await;
+    let described = Described::of(&house).await;
+    furnish(&house).await;
+    house.observe("g", "t", Verdict::Healthy);
+    eventually("the target to be healthy", async || house.state("g", "t") == Some(TargetState::Healthy)).await;
+    for (query, status) in [("?request=unknown", 404), ("", 400), ("?request=a&other=b", 400)] {
+        let answer = house.get(&format!("/v1/explain{query}")).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        described.check("/v1/explain", &Method::GET, &answer);
+    }
+    for (body, status) in [
+        (json!({"target_group": "g"}), 200),
+        (json!({"target_group": "g", "listener": "l", "source": "::1", "method": "POST"}), 200),
+        (json!({"target_group": "g", "path": "/a?b", "headers": ["Host: h", "Cookie: ELBOW=forged"]}), 200),
+        (json!({"target_group": "app"}), 200),
+        (json!({"target_group": "none"}), 404),
+        (json!({"target_group": "g", "listener": "none"}), 404),
+        (json!({"target_group": "g", "listener": "web"}), 422),
+        (json!({"target_group": "g", "path": "no path"}), 422),
+        (json!({"target_group": "g", "headers": ["A: b\r\nTransfer-Encoding: chunked"]}), 422),
+        (json!({"target_group": "g", "headers": ["no field"]}), 422),
+        (json!({"target_group": "g", "source": "nowhere"}), 422),
+        (json!({"target_group": "g", "weight": 1}), 422),
+        (json!({"target_group": "/"}), 422),
+        (json!({}), 422),
+    ] {
+        let answer = house.ask(Method::POST, "/v1/explain").json(&body).send().await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        described.check("/v1/explain", &Method::POST, &answer);
     }
 }

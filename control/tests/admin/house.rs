@@ -14,6 +14,7 @@ use control::store::StoreThread;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use lb::explain::Explainer;
 use lb::listen::BoundSockets;
 use lb::model::{self, Declared, GroupName, TargetId};
 use lb::state::{
@@ -93,8 +94,15 @@ impl House {
         let readiness = Readiness::default();
         let reloader = Arc::new(Reloader::new(file.map(|_| path.clone()), process, store.clone()));
         let telemetry = Arc::new(telemetry());
-        let context =
-            AdminContext { store, live: Arc::clone(&live), reloader, readiness: readiness.clone(), telemetry, auth };
+        let context = AdminContext {
+            store,
+            live: Arc::clone(&live),
+            reloader,
+            readiness: readiness.clone(),
+            telemetry,
+            explainer: Explainer::default(),
+            auth,
+        };
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! The admin API: what is wanted and what is live as JSON over HTTP, errors as RFC 9457 problems, and metrics.
 //!
 //! One file a resource: [`listeners`], [`target_groups`], [`targets`], [`config`], [`state`], [`cookie_keys`],
-//! [`reload`], [`events`], [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
+//! [`reload`], [`events`], [`explain`], [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
 //! (`ETag`, `If-Match`), [`extract`] (bodies, names, queries), [`wait`] and [`views`] (what representations hold).
 //! [`serve()`] runs it on the control side's runtime, never on a worker.
 
@@ -9,6 +9,8 @@ mod config;
 mod cookie_keys;
 mod elb_query;
 mod events;
+mod explain;
+mod explain_views;
 mod extract;
 mod guard;
 mod listeners;
@@ -27,6 +29,7 @@ mod wait;
 use std::sync::Arc;
 
 use axum::{Router, middleware};
+use lb::explain::Explainer;
 use lb::state::{Live, Snapshot};
 use lb::telemetry::Telemetry;
 use tokio::sync::{Semaphore, watch};
@@ -55,6 +58,8 @@ pub struct AdminContext {
     pub readiness: Readiness,
     /// What is counted for the whole process.
     pub telemetry: Arc<Telemetry>,
+    /// Asks the workers what they remember.
+    pub explainer: Explainer,
     /// Who may ask.
     pub auth: Auth,
 }
@@ -136,5 +141,6 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(cookie_keys::list))
         .routes(routes!(cookie_keys::rotate))
         .routes(routes!(events::follow))
+        .routes(routes!(explain::request, explain::dry_run))
         .route("/", axum::routing::get(elb_query::refuse).post(elb_query::refuse))
 }
