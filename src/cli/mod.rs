@@ -5,6 +5,7 @@
 mod completions;
 mod cookie_key;
 mod demo;
+mod explain;
 mod output;
 mod reload;
 mod run;
@@ -51,6 +52,7 @@ enum Verb {
     Reload(reload::Arguments),
     Status(status::Arguments),
     Target(target::Arguments),
+    Explain(explain::Arguments),
     State(state::Arguments),
     CookieKey(cookie_key::Arguments),
     Version(version::Arguments),
@@ -78,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Verb::Reload(arguments) => wait_for(reload::run(arguments, output)),
         Verb::Status(arguments) => wait_for(status::run(arguments, output)),
         Verb::Target(arguments) => wait_for(target::run(arguments, output)),
+        Verb::Explain(arguments) => wait_for(explain::run(arguments, output)),
         Verb::State(arguments) => wait_for(state::run(arguments, output)),
         Verb::CookieKey(arguments) => wait_for(cookie_key::run(arguments, output)),
         Verb::Version(arguments) => version::run(&arguments, output),
