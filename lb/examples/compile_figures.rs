@@ -8,7 +8,10 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Want, group_name, healthy, house::now};
-use lb::model::Algorithm;
+use lb::model::{
+    Algorithm, COOKIE_KEYS_MAX, Change, CookieKey, CookieKeys, CookieName, OWN_COOKIE_NAME, OnUnavailable, Stickiness,
+    StickyBy,
+};
 use lb::state::{BackendId, Failed, Observation, Observed, Snapshot, Streak, compile, difference};
 
 const TARGETS: u32 = 10_000;
@@ -17,12 +20,23 @@ const ROUNDS: usize = 101;
 fn main() {
     for algorithm in [Algorithm::LeastOutstandingRequests, Algorithm::RoundRobin] {
         println!("{TARGETS} targets, {algorithm:?}, medians of {ROUNDS}:");
-        figures(algorithm);
+        figures(algorithm, None);
+    }
+    let name = CookieName::parse(OWN_COOKIE_NAME).expect("a legal name");
+    let lb_cookie = StickyBy::LbCookie { name, duration: None };
+    for by in [lb_cookie, StickyBy::SourceIp] {
+        println!("{TARGETS} targets, LeastOutstandingRequests, sticky by {by:?}, medians of {ROUNDS}:");
+        figures(Algorithm::LeastOutstandingRequests, Some(Stickiness { by, on_unavailable: OnUnavailable::Repick }));
     }
 }
 
-fn figures(algorithm: Algorithm) {
-    let mut want = Want::new().listener("web", "app").set("app", |group| group.algorithm = algorithm);
+fn figures(algorithm: Algorithm, stickiness: Option<Stickiness>) {
+    let mut want = Want::new().listener("web", "app").set("app", |group| {
+        group.algorithm = algorithm;
+        group.stickiness = stickiness;
+    });
+    let key = |id| CookieKey { id, secret: [id as u8; 32] };
+    want = want.with(&Change::PutCookieKeys(CookieKeys::new((0..COOKIE_KEYS_MAX as u32).map(key))));
     for index in 0..TARGETS {
         let [_, b, c, d] = index.to_be_bytes();
         want = want.weighted("app", &format!("i-{index:08}"), &format!("127.{b}.{c}.{d}:80"), u64::from(index % 3 + 1));
