@@ -1,6 +1,5 @@
 //! The comparison: every peer takes its turn in every round, each time as a new process. Not the sums (`report`).
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::load::Load;
-use crate::measure::{Cores, Sample};
+use crate::measure::{Cores, Sample, machine};
 use crate::peers::{self, Peer};
 use crate::report::{Comparison, Named, Run};
 use crate::workload::{WORKLOADS, Workload};
@@ -121,13 +120,4 @@ fn choose_workloads(names: &[String]) -> Result<Vec<&'static Workload>> {
         ensure!(known, "no workload is called {name}: {}", WORKLOADS.map(|row| row.name).join(", "));
     }
     Ok(WORKLOADS.iter().filter(|row| names.is_empty() || names.iter().any(|name| name == row.name)).collect())
-}
-
-fn machine() -> Result<String> {
-    let cpu = fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")?;
-    let model = model.map_or("unknown CPU", |(_, name)| name);
-    Ok(format!("{model}, Linux {}, {}", kernel.trim(), congestion_control.trim()))
 }

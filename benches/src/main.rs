@@ -1,5 +1,5 @@
 //! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost, `pick`
-//! what one choice costs, and `simulate` what choices are good for.
+//! what one choice costs, `simulate` what choices are good for, and `slow` what one slow target does to the tail.
 //! What the figures mean stands in `benches/README.md`.
 
 mod admin;
@@ -12,6 +12,7 @@ mod pick;
 mod report;
 mod scale;
 mod simulate;
+mod slow;
 mod workload;
 
 use std::fs::{self, File};
@@ -39,6 +40,8 @@ enum Command {
     Pick(pick::Options),
     /// What choices are good for: every algorithm over simulated targets, in virtual time
     Simulate(simulate::Options),
+    /// The tail when one target of three is slow, by algorithm, beside HAProxy
+    Slow(slow::Options),
     #[command(hide = true)]
     Picks(pick::Picks),
 }
@@ -49,6 +52,7 @@ fn main() -> Result<()> {
         Command::Scale(options) => scale::run(&options)?,
         Command::Pick(options) => pick::run(&options)?,
         Command::Simulate(options) => simulate::run(&options)?,
+        Command::Slow(options) => slow::run(&options)?,
         Command::Picks(options) => pick::picks(&options)?,
     };
     Ok(io::stdout().write_all(tables.as_bytes())?)

@@ -1,4 +1,5 @@
-//! What the kernel says: CPU time and waiting time of a process, memory, and which core a thread runs on.
+//! What the kernel says: which machine it is, CPU time and waiting time of a process, memory, and which core a thread
+//! runs on.
 //! Not what is done with it (`compare`, `scale`).
 
 use std::collections::BTreeMap;
@@ -80,6 +81,16 @@ impl Sample {
         }
         spent
     }
+}
+
+/// What may matter of the machine, in one line.
+pub(crate) fn machine() -> Result<String> {
+    let cpu = fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")?;
+    let model = model.map_or("unknown CPU", |(_, name)| name);
+    Ok(format!("{model}, Linux {}, {}", kernel.trim(), congestion_control.trim()))
 }
 
 /// `VmRSS`, `VmHWM` and the like, in KiB.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 /// A run whose proxy or load waited for its core longer than this share of the time had company.
-const DISTURBED: f64 = 0.05;
+pub(crate) const DISTURBED: f64 = 0.05;
 /// Below this share the proxy was waiting for the load.
 const SATURATED: f64 = 0.9;
 /// The peer that is compared with the others.

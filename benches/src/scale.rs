@@ -79,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<String> {
 
     let started = Instant::now();
     let since_start_ms = || started.elapsed().as_secs_f64() * 1000.0;
-    let mut elbow = Process::spawn(&mut Elbow::new(options.elbow.clone()).run(&file), directory.path())?;
+    let mut elbow = Process::spawn(&mut Elbow::new(options.elbow.clone(), "round_robin").run(&file), directory.path())?;
     let admin = elbow.wait_for("run.json", || RunFile::read(&state))?.admin;
     let bound_after_ms = since_start_ms();
     let token = fs::read_to_string(state.join("admin.token")).context("admin.token")?.trim().to_owned();

@@ -1,4 +1,5 @@
-//! The clients: each asks, takes the whole answer, checks it, and asks again.
+//! The clients: each asks, takes the whole answer, checks it, and asks again: at once, or when the next request is due
+//! (`pace`).
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,10 +13,13 @@ use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, recv};
 
 use super::CLIENTS_FROM;
+use super::pace::Pace;
 use crate::workload::{ClientConnection, Workload};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 32;
+/// Clients that ask by a pace are as many as it takes, up to this.
+const PACED_CLIENTS_MAX: usize = 4096;
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub(crate) struct Clients {
     body_bytes: usize,
     connection: ClientConnection,
     count: usize,
+    pace: Option<Pace>,
     clients: Vec<Client>,
     latency_ns: Histogram<u64>,
 }
@@ -32,7 +37,7 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 struct Client {
     stream: TcpStream,
-    /// From before the connection is opened where each request has its own.
+    /// From before the connection is opened where each request has its own; where there is a pace, from when it was due.
     asked: Instant,
     bytes_unsent: usize,
     answer: Answer,
@@ -56,9 +61,15 @@ impl Clients {
             body_bytes: workload.answer_body_bytes,
             connection: workload.client_connection,
             count: workload.clients,
+            pace: None,
             clients: Vec::with_capacity(workload.clients),
             latency_ns: Histogram::new_with_max(LATENCY_NS_MAX, 3)?,
         })
+    }
+
+    /// Clients that ask by a pace, on connections that are kept.
+    pub(crate) fn paced(workload: &Workload, pace: Pace) -> Result<Self> {
+        Ok(Self { count: 0, pace: Some(pace), connection: ClientConnection::Kept, ..Self::new(workload)? })
     }
 
     pub(crate) fn connect(&mut self, registry: &Registry, proxy: SocketAddr) -> Result<()> {
@@ -71,6 +82,33 @@ impl Clients {
 
     pub(crate) fn start_tally(&mut self) {
         self.latency_ns.reset();
+    }
+
+    /// Lets all that is due by now be asked, by clients that wait for nothing, or else by new ones.
+    pub(crate) fn ask_what_is_due(&mut self, registry: &Registry) -> Result<()> {
+        while let Some((due, idle)) = self.pace.as_mut().and_then(Pace::next) {
+            let index = idle.unwrap_or(self.clients.len());
+            if idle.is_none() {
+                ensure!(index < PACED_CLIENTS_MAX, "{PACED_CLIENTS_MAX} requests wait for their answers");
+                self.clients.push(Client::open(registry, self.proxy, index, &self.request)?);
+                self.clients[index].asked = due;
+            } else {
+                self.clients[index].ask_again(due, &self.request)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where there is a pace: asks no more, or goes on from now.
+    pub(crate) fn pause(&mut self, is_paused: bool) {
+        if let Some(pace) = &mut self.pace {
+            pace.pause(is_paused);
+        }
+    }
+
+    /// Where there is a pace: whether an answer is still to come.
+    pub(crate) fn waits(&self) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.idle.len() < self.clients.len())
     }
 
     /// One client's socket is ready for something.
@@ -92,7 +130,10 @@ impl Clients {
         }
         let now = Instant::now();
         self.latency_ns.saturating_record((now - client.asked).as_nanos() as u64);
-        if kept {
+        if let Some(pace) = &mut self.pace {
+            client.answer = Answer::default();
+            pace.idle.push(index);
+        } else if kept {
             client.ask_again(now, &self.request)?;
         } else {
             *client = Client::open(registry, self.proxy, index, &self.request)?;
@@ -110,7 +151,9 @@ impl Clients {
     }
 
     pub(crate) fn check_none_waits_longer_than(&self, limit: Duration) -> Result<()> {
-        let longest = self.clients.iter().map(|client| client.asked.elapsed()).max().unwrap_or_default();
+        let idle: &[usize] = self.pace.as_ref().map_or(&[], |pace| &pace.idle);
+        let waiting = (0..self.clients.len()).filter(|index| !idle.contains(index));
+        let longest = waiting.map(|index| self.clients[index].asked.elapsed()).max().unwrap_or_default();
         ensure!(longest <= limit, "a client has waited {longest:?} for its answer");
         Ok(())
     }

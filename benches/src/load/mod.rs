@@ -2,6 +2,7 @@
 //! It checks every answer and ends with an error on the first that is wrong. Not what the proxy costs (`measure`).
 
 mod clients;
+mod pace;
 mod targets;
 
 use std::io;
@@ -17,6 +18,7 @@ use targets::Targets;
 
 use crate::workload::Workload;
 
+pub(crate) use pace::Pace;
 pub(crate) use targets::TARGETS;
 
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -44,14 +46,24 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
     pub(crate) latency_ns: Histogram<u64>,
+    /// By target.
+    pub(crate) answered: [u64; TARGETS],
 }
 
 impl Load {
     /// Opens the targets. No client is at work before `connect`.
     pub(crate) fn new(workload: &Workload) -> Result<Self> {
+        Self::with(workload, Clients::new(workload)?)
+    }
+
+    /// The same in an open loop.
+    pub(crate) fn paced(workload: &Workload, pace: Pace) -> Result<Self> {
+        Self::with(workload, Clients::paced(workload, pace)?)
+    }
+
+    fn with(workload: &Workload, clients: Clients) -> Result<Self> {
         let poll = Poll::new()?;
         let targets = Targets::bind(poll.registry(), workload)?;
-        let clients = Clients::new(workload)?;
         Ok(Self { poll, events: Events::with_capacity(1024), scratch: vec![0; SCRATCH_BYTES], targets, clients })
     }
 
@@ -61,7 +73,13 @@ impl Load {
 
     /// Sends all clients to `proxy`; they ask until the load is dropped, as long as somebody turns the loop.
     pub(crate) fn connect(&mut self, proxy: SocketAddr) -> Result<()> {
+        self.clients.pause(false);
         self.clients.connect(self.poll.registry(), proxy)
+    }
+
+    /// Lets a target wait for so long before each answer from now on.
+    pub(crate) fn delay(&mut self, target: usize, delay: Duration) {
+        self.targets.delay(target, delay);
     }
 
     /// Runs for `time`, and until every client has had an answer.
@@ -77,8 +95,18 @@ impl Load {
         Ok(())
     }
 
-    /// Runs for `time` and says what happened in it.
+    /// Runs for `time` and says what happened in it. In an open loop all that was asked is answered at the end.
     pub(crate) fn run(&mut self, time: Duration) -> Result<Outcome> {
+        let elapsed = self.ask_for(time)?;
+        let (requests, latency_ns) = self.clients.tally();
+        ensure!(requests > 0, "not one answer in {elapsed:?}");
+        let answered = self.targets.check_answered(requests, self.clients.count())?;
+        Ok(Outcome { requests, elapsed, latency_ns, answered })
+    }
+
+    fn ask_for(&mut self, time: Duration) -> Result<Duration> {
+        self.finish()?;
+        self.clients.pause(false);
         self.clients.start_tally();
         self.targets.start_tally();
         let started = Instant::now();
@@ -86,16 +114,27 @@ impl Load {
             self.turn()?;
         }
         let elapsed = started.elapsed();
+        self.finish()?;
         self.clients.check_none_waits_longer_than(ANSWER_WITHIN)?;
-        let (requests, latency_ns) = self.clients.tally();
-        ensure!(requests > 0, "not one answer in {elapsed:?}");
-        self.targets.check_answered(requests, self.clients.count())?;
-        Ok(Outcome { requests, elapsed, latency_ns })
+        Ok(elapsed)
+    }
+
+    /// In an open loop: asks no more, and waits for all answers.
+    fn finish(&mut self) -> Result<()> {
+        self.clients.pause(true);
+        let started = Instant::now();
+        while self.clients.waits() {
+            ensure!(started.elapsed() < ANSWER_WITHIN, "an answer takes longer than {ANSWER_WITHIN:?}");
+            self.turn()?;
+        }
+        Ok(())
     }
 
     /// Never sleeps: a load that sleeps has to be woken by the proxy's sends, at the proxy's cost. No network card asks
     /// that of a proxy, and on a virtual machine a wake-up can cost as much as half a request.
     fn turn(&mut self) -> Result<()> {
+        self.clients.ask_what_is_due(self.poll.registry()).context("a client")?;
+        self.targets.answer_what_is_due().context("a target")?;
         match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             polled => polled?,
@@ -157,6 +196,18 @@ mod tests {
         load.clients = Clients::new(&shorter).expect("clients");
         let error = run_against_itself(&mut load).expect_err("one byte too many");
         assert!(format!("{error:#}").contains("Content-Length"), "{error:#}");
+    }
+
+    #[test]
+    fn in_an_open_loop_slow_answers_put_nothing_off() {
+        let mut load = Load::paced(&MINIMAL, Pace::of(1_000)).expect("targets");
+        load.connect(load.target_addresses()[0]).expect("a first connection");
+        load.warm_up(Duration::from_millis(10)).expect("answers");
+        load.delay(0, Duration::from_millis(50));
+        load.ask_for(Duration::from_millis(200)).expect("answers");
+        let (answers, latency_ns) = load.clients.tally();
+        assert!((100..400).contains(&answers), "{answers} of some 200");
+        assert!(latency_ns.min() >= 49_000_000, "{} ns", latency_ns.min());
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The targets: each gives every request the same answer. A connection that asks nothing, as a health check's, is
+//! The targets: each gives every request the same answer, at once or after a time. A connection that asks nothing, as a health check's, is
 //! taken and not counted.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mio::net::{TcpListener, TcpStream};
@@ -28,6 +30,10 @@ pub(crate) struct Targets {
     free: Vec<usize>,
     /// Requests answered by each target.
     answered: [u64; TARGETS],
+    /// How long each target waits before an answer.
+    delays: [Duration; TARGETS],
+    /// Connections to each target that wait for their answer, and when it is due.
+    waiting: [VecDeque<(Instant, usize)>; TARGETS],
 }
 
 #[derive(Debug)]
@@ -37,6 +43,7 @@ struct Connection {
     /// What has come of a request that did not come in one piece.
     partial: Vec<u8>,
     answer_bytes_left: usize,
+    is_waiting: bool,
     was_checked: bool,
 }
 
@@ -54,7 +61,21 @@ impl Targets {
             listeners.push(listener);
         }
         let answer = workload.answer();
-        Ok(Self { listeners, addresses, answer, connections: Vec::new(), free: Vec::new(), answered: [0; TARGETS] })
+        Ok(Self {
+            listeners,
+            addresses,
+            answer,
+            connections: Vec::new(),
+            free: Vec::new(),
+            answered: [0; TARGETS],
+            delays: [Duration::ZERO; TARGETS],
+            waiting: Default::default(),
+        })
+    }
+
+    /// From now on a target waits so long before each answer.
+    pub(crate) fn delay(&mut self, target: usize, delay: Duration) {
+        self.delays[target] = delay;
     }
 
     pub(crate) fn start_tally(&mut self) {
@@ -75,8 +96,14 @@ impl Targets {
             ensure!(index < CONNECTIONS_MAX, "the proxy keeps more than {CONNECTIONS_MAX} connections");
             let token = Token(CONNECTIONS_FROM + index);
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-            let partial = Vec::new();
-            let connection = Some(Connection { target, stream, partial, answer_bytes_left: 0, was_checked: false });
+            let connection = Some(Connection {
+                target,
+                stream,
+                partial: Vec::new(),
+                answer_bytes_left: 0,
+                is_waiting: false,
+                was_checked: false,
+            });
             if index == self.connections.len() {
                 self.connections.push(connection);
             } else {
@@ -96,7 +123,7 @@ impl Targets {
             received => received.context("receiving a request")?,
         };
         if received == 0 {
-            let idle = connection.partial.is_empty() && connection.answer_bytes_left == 0;
+            let idle = connection.partial.is_empty() && connection.answer_bytes_left == 0 && !connection.is_waiting;
             ensure!(idle, "the proxy cut a connection with a request in flight");
             self.connections[index] = None;
             self.free.push(index);
@@ -104,8 +131,24 @@ impl Targets {
         }
         if connection.take(&scratch[..received])? {
             self.answered[connection.target] += 1;
-            connection.answer_bytes_left = self.answer.len();
-            connection.send(&self.answer)?;
+            let delay = self.delays[connection.target];
+            if delay.is_zero() {
+                return connection.answer(&self.answer);
+            }
+            connection.is_waiting = true;
+            self.waiting[connection.target].push_back((Instant::now() + delay, index));
+        }
+        Ok(())
+    }
+
+    /// Sends the answers that have waited long enough.
+    pub(crate) fn answer_what_is_due(&mut self) -> Result<()> {
+        for waiting in &mut self.waiting {
+            while let Some((_, index)) = waiting.pop_front_if(|(due, _)| *due <= Instant::now()) {
+                if let Some(connection) = &mut self.connections[index] {
+                    connection.answer(&self.answer)?;
+                }
+            }
         }
         Ok(())
     }
@@ -115,12 +158,12 @@ impl Targets {
     }
 
     /// Every target had its part, and together they answered what the clients got (less or more what is in flight).
-    pub(crate) fn check_answered(&self, requests: u64, in_flight_max: usize) -> Result<()> {
+    pub(crate) fn check_answered(&self, requests: u64, in_flight_max: usize) -> Result<[u64; TARGETS]> {
         let answered: u64 = self.answered.iter().sum();
         ensure!(self.answered.iter().all(|&count| count > 0), "a target was never asked: {:?}", self.answered);
         let differs_by = answered.abs_diff(requests);
         ensure!(differs_by <= in_flight_max as u64, "targets answered {answered}, clients got {requests}");
-        Ok(())
+        Ok(self.answered)
     }
 }
 
@@ -128,7 +171,10 @@ impl Connection {
     /// Takes what has come, and says whether it completes a request. No request here has a body, and no proxy
     /// pipelines, so a request ends where the bytes end in an empty line.
     fn take(&mut self, received: &[u8]) -> Result<bool> {
-        ensure!(self.answer_bytes_left == 0, "the proxy sends a request before the last one was answered");
+        ensure!(
+            self.answer_bytes_left == 0 && !self.is_waiting,
+            "the proxy sends a request before the last one was answered"
+        );
         let request = if self.partial.is_empty() {
             received
         } else {
@@ -148,6 +194,12 @@ impl Connection {
         }
         self.partial.clear();
         Ok(true)
+    }
+
+    fn answer(&mut self, answer: &[u8]) -> Result<()> {
+        self.is_waiting = false;
+        self.answer_bytes_left = answer.len();
+        self.send(answer)
     }
 
     /// Sends what is left of the answer, as far as the socket takes it now.

@@ -14,6 +14,7 @@ use crate::load::TARGETS;
 
 pub(crate) struct Elbow {
     binary: PathBuf,
+    algorithm: &'static str,
 }
 
 /// `STATE_DIR/run.json`.
@@ -24,8 +25,8 @@ pub(crate) struct RunFile {
 }
 
 impl Elbow {
-    pub(crate) fn new(binary: PathBuf) -> Self {
-        Self { binary }
+    pub(crate) fn new(binary: PathBuf, algorithm: &'static str) -> Self {
+        Self { binary, algorithm }
     }
 
     /// The command that runs it with this configuration.
@@ -53,7 +54,8 @@ impl Peer for Elbow {
     }
 
     fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        let file = write_configuration(include_str!("../../peers/elbow.toml"), targets, directory)?;
+        let template = include_str!("../../peers/elbow.toml").replace("@ALGORITHM@", self.algorithm);
+        let file = write_configuration(&template, targets, directory)?;
         let mut process = Process::spawn(&mut self.run(&file), directory)?;
         let run = process.wait_for("run.json", || RunFile::read(&directory.join("state")))?;
         let address = *run.listeners.get("web").context("run.json names no listener `web`")?;

@@ -9,7 +9,16 @@ use anyhow::Result;
 use super::{Peer, Proxy, first_line_of, start_on_free_port};
 use crate::load::TARGETS;
 
-pub(crate) struct Haproxy;
+pub(crate) struct Haproxy {
+    balance: &'static str,
+}
+
+impl Haproxy {
+    /// With this algorithm.
+    pub(crate) fn balancing(balance: &'static str) -> Self {
+        Self { balance }
+    }
+}
 
 impl Peer for Haproxy {
     fn name(&self) -> &'static str {
@@ -21,7 +30,8 @@ impl Peer for Haproxy {
     }
 
     fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        start_on_free_port(include_str!("../../peers/haproxy.cfg"), targets, directory, |file| {
+        let template = include_str!("../../peers/haproxy.cfg").replace("@BALANCE@", self.balance);
+        start_on_free_port(&template, targets, directory, |file| {
             let mut command = Command::new("haproxy");
             command.arg("-db").arg("-f").arg(file);
             command

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use crate::load::TARGETS;
 
 pub(crate) use elbow::{Elbow, RunFile};
+pub(crate) use haproxy::Haproxy;
 
 const START_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -33,12 +34,12 @@ pub(crate) trait Peer {
     fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy>;
 }
 
-/// The peer of that name; `elbow` is where elbow's binary is.
+/// The peer of that name, which takes turns; `elbow` is where elbow's binary is.
 pub(crate) fn build(name: &str, elbow: &Path) -> Result<Box<dyn Peer>> {
     Ok(match name {
-        "haproxy" => Box::new(haproxy::Haproxy),
+        "haproxy" => Box::new(Haproxy::balancing("roundrobin")),
         "nginx" => Box::new(nginx::Nginx),
-        "elbow" => Box::new(Elbow::new(elbow.to_owned())),
+        "elbow" => Box::new(Elbow::new(elbow.to_owned(), "round_robin")),
         _ => bail!("no peer is called {name}: haproxy, nginx, elbow"),
     })
 }
