@@ -106,6 +106,10 @@ impl Clients {
         }
     }
 
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pace.is_some()
+    }
+
     /// Where there is a pace: whether an answer is still to come.
     pub(crate) fn waits(&self) -> bool {
         self.pace.as_ref().is_some_and(|pace| pace.idle.len() < self.clients.len())

@@ -157,10 +157,15 @@ impl Targets {
         self.addresses
     }
 
-    /// Every target had its part, and together they answered what the clients got (less or more what is in flight).
+    /// Every target had its part.
+    pub(crate) fn check_each_was_asked(&self) -> Result<()> {
+        ensure!(self.answered.iter().all(|&count| count > 0), "a target was never asked: {:?}", self.answered);
+        Ok(())
+    }
+
+    /// Together they answered what the clients got (less or more what is in flight).
     pub(crate) fn check_answered(&self, requests: u64, in_flight_max: usize) -> Result<[u64; TARGETS]> {
         let answered: u64 = self.answered.iter().sum();
-        ensure!(self.answered.iter().all(|&count| count > 0), "a target was never asked: {:?}", self.answered);
         let differs_by = answered.abs_diff(requests);
         ensure!(differs_by <= in_flight_max as u64, "targets answered {answered}, clients got {requests}");
         Ok(self.answered)
