@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::harness::*;
+use crate::sticky_cookies::serves_as;
 
 const NAMES: [&str; 3] = ["t0", "t1", "t2"];
 
@@ -44,12 +45,12 @@ async fn an_address_keeps_its_target_and_moves_only_while_that_is_away() {
     let shown = lb.admin().targets("app").await;
     assert_eq!(shown[1]["sessions"], own);
     upstreams[0].set_health(500);
-    lb.until("app", "t0", "unhealthy").await;
+    serves_as(&lb, "t0", "unhealthy").await;
     let away = all(&lb, 60).await;
     assert_eq!(all(&lb, 60).await, away);
     assert!(first.iter().all(|(address, target)| (target == "t0") == (away[address] != *target)));
     upstreams[0].set_health(200);
-    lb.until("app", "t0", "healthy").await;
+    serves_as(&lb, "t0", "healthy").await;
     assert_eq!(all(&lb, 60).await, first, "and back, when it is well again");
 }
 
@@ -58,7 +59,7 @@ async fn an_address_whose_target_is_away_is_refused_where_others_are_forbidden()
     let (upstreams, lb) = behind_a_proxy("stickiness = { type = \"source_ip\", on_unavailable = \"fail\" }").await;
     let first = all(&lb, 30).await;
     upstreams[0].set_health(500);
-    lb.until("app", "t0", "unhealthy").await;
+    serves_as(&lb, "t0", "unhealthy").await;
     let away = all(&lb, 30).await;
     assert!(first.iter().all(|(address, target)| away[address] == if target == "t0" { "503" } else { target }));
 }

@@ -69,7 +69,7 @@ async fn registered(upstreams: &[Upstream], keys: &str) -> Lb {
     let lb = Setup::default().quick_health_check().group("algorithm = \"round_robin\"").group(keys).start_cold().await;
     for (upstream, id) in upstreams.iter().zip(NAMES) {
         lb.admin().register("app", id, upstream.address()).await;
-        lb.until("app", id, "healthy").await;
+        serves_as(&lb, id, "healthy").await;
     }
     lb
 }
@@ -82,6 +82,15 @@ async fn deregister(lb: &Lb, target: &str) {
 async fn drain(lb: &Lb, target: &str, action: &str) {
     let answer = lb.admin().post(&format!("/v1/target-groups/app/targets/{target}/{action}"), "").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Waits until a target is in a state and every worker knows.
+pub async fn serves_as(lb: &Lb, target: &str, state: &str) {
+    lb.until("app", target, state).await;
+    // A change is answered when every worker serves by it, and so by all that was before it.
+    let group = format!("/v1/target-groups/{target}-was-{state}");
+    assert_eq!(lb.admin().put(&group, "{}").await.status, 201);
+    assert!(matches!(lb.admin().delete(&group).await.status, 200..=204));
 }
 
 async fn shown(lb: &Lb, target: &str) -> serde_json::Value {
@@ -202,7 +211,8 @@ async fn a_websocket_is_bound_by_its_handshake() {
 #[tokio::test]
 async fn a_drained_target_and_one_of_weight_zero_keep_their_clients_while_they_are_well() {
     let upstreams = three().await;
-    let lb = setup(&upstreams, STICKY).start().await;
+    // With one worker, what one request has seen the next one sees.
+    let lb = setup(&upstreams, STICKY).one_worker().start().await;
     let (mine, other) = (cookie_for(&lb, "t0").await, cookie_for(&lb, "t1").await);
     drain(&lb, "t0", "drain").await;
     let weightless = format!("{{\"address\": \"{}\", \"weight\": 0}}", upstreams[1].address());
@@ -236,11 +246,11 @@ async fn a_client_of_an_unhealthy_target_moves_for_good() {
     let lb = setup(&upstreams, STICKY).start().await;
     let cookie = cookie_for(&lb, "t1").await;
     upstreams[1].set_health(500);
-    lb.until("app", "t1", "unhealthy").await;
+    serves_as(&lb, "t1", "unhealthy").await;
     let moved = ask(&lb, &cookie).await;
     assert_ne!(moved.text(), "t1");
     upstreams[1].set_health(200);
-    lb.until("app", "t1", "healthy").await;
+    serves_as(&lb, "t1", "healthy").await;
     assert_stays(&lb, &cookie_of(&moved), &moved.text()).await;
 }
 
@@ -251,7 +261,7 @@ async fn a_group_that_has_failed_open_keeps_its_clients() {
     let cookie = cookie_for(&lb, "t2").await;
     upstreams.iter().for_each(|upstream| upstream.set_health(500));
     for name in NAMES {
-        lb.until("app", name, "unhealthy").await;
+        serves_as(&lb, name, "unhealthy").await;
     }
     assert_stays(&lb, &cookie, "t2").await;
     assert!(lb.metric("elbow_failed_open_requests_total", &[("target_group", "app")]).await >= 6.0);
@@ -274,7 +284,7 @@ async fn where_others_are_forbidden_a_client_is_told_to_come_again() {
     let cookie = cookie_for(&lb, "t1").await;
     assert_stays(&lb, &cookie, "t1").await;
     upstreams[1].set_health(500);
-    lb.until("app", "t1", "unhealthy").await;
+    serves_as(&lb, "t1", "unhealthy").await;
     let refused = ask(&lb, &cookie).await;
     refused.assert_made_by_elbow(503);
     assert_eq!(refused.header("set-cookie"), None);
@@ -283,7 +293,7 @@ async fn where_others_are_forbidden_a_client_is_told_to_come_again() {
     assert_eq!(ask(&lb, "").await.status, 200);
     assert_eq!(ask(&lb, "Cookie: ELBOW=forged\r\n").await.status, 200, "a forged one is nobody's");
     upstreams[1].set_health(200);
-    lb.until("app", "t1", "healthy").await;
+    serves_as(&lb, "t1", "healthy").await;
     assert_stays(&lb, &cookie, "t1").await;
 }
 

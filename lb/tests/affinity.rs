@@ -121,11 +121,15 @@ fn decided(pool: &Pool, seen: &Seen) -> Sticky {
 
 /// The `Set-Cookie` that goes with an answer of this target with these fields.
 fn set_cookie(pool: &Pool, target: &str, decided: Sticky, seen: &Seen, fields: &str) -> String {
+    set_cookie_over(pool, target, decided, seen, fields, false)
+}
+
+fn set_cookie_over(pool: &Pool, target: &str, decided: Sticky, seen: &Seen, fields: &str, is_secure: bool) -> String {
     let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
     let mut head = ResponseHead::default();
     parse_response(&bytes, &HeadLimits::default(), RequestContext::default(), &mut head).expect("a legal head");
     let backend = &*member(pool, target).backend;
-    let (is_secure, random, now) = (false, 7, SystemTime::now());
+    let (random, now) = (7, SystemTime::now());
     let mut out = Vec::new();
     affinity(pool)
         .bind(&Answer { head: &head, bytes: &bytes, backend, decided, seen, is_secure, random, now }, &mut out);
@@ -136,6 +140,23 @@ fn set_cookie(pool: &Pool, target: &str, decided: Sticky, seen: &Seen, fields: &
 fn cookie_for(pool: &Pool, target: &str) -> String {
     let set = set_cookie(pool, target, Sticky::Fresh, &Seen::default(), "Set-Cookie: SID=1\r\n");
     set.split(';').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_cookie_says_how_it_is_to_be_kept() {
+    let attributes = |duration, is_secure| {
+        let pool = pool_of(&sticky(lb_cookie(duration)));
+        let set = set_cookie_over(&pool, "a", Sticky::Repicked(Why::Gone), &Seen::default(), "", is_secure);
+        set.split_once("; ").expect("attributes").1.to_owned()
+    };
+    assert_eq!(attributes(None, false), "Path=/; HttpOnly; SameSite=Lax");
+    assert_eq!(attributes(None, true), "Path=/; HttpOnly; SameSite=Lax; Secure");
+    let hour = Some(Duration::from_secs(3_600));
+    assert_eq!(attributes(hour, true), "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=3600");
+    let pool = pool_of(&sticky(lb_cookie(hour)));
+    assert_eq!(set_cookie(&pool, "a", Sticky::Bound, &Seen::default(), ""), "");
+    let address = pool_of(&sticky(StickyBy::SourceIp));
+    assert_eq!(set_cookie(&address, "a", Sticky::Fresh, &Seen::default(), ""), "");
 }
 
 #[test]
