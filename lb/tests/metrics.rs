@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::{WORKERS, Want, group_name, health, healthy, id, listener};
 use lb::model::{
-    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, Origin,
+    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, OnUnavailable,
+    Origin, Stickiness, StickyBy,
 };
 use lb::state::{Now, Observation, Observed, Snapshot, Verdict, compile};
 use lb::telemetry::{AccessLog, Build, CodeClass, METRICS, NoncompliantClass, Telemetry, render};
@@ -23,10 +24,13 @@ fn telemetry() -> Telemetry {
     Telemetry::new(WORKERS, access_log, Build { version: "0.1.0", commit: "abc\"def" })
 }
 
-/// Two listeners in front of one group, by two forwards: two pools over the same targets and counters.
+/// Two listeners in front of one group with sticky clients, by two forwards: two pools over the same targets and
+/// counters.
 fn want() -> Want {
     let other_port = Forward { port: Some(8080), ..Forward::to(group_name("app")) };
-    Want::new().listener("web", "app").with(&Change::PutListener(Origin::Api, listener("web-8080", other_port)))
+    let stickiness = Stickiness { by: StickyBy::SourceIp, on_unavailable: OnUnavailable::Repick };
+    let want = Want::new().listener("web", "app").set("app", |group| group.stickiness = Some(stickiness));
+    want.with(&Change::PutListener(Origin::Api, listener("web-8080", other_port)))
 }
 
 fn compiled(want: &Want, observed: &Observed, previous: Option<&Snapshot>) -> Snapshot {
