@@ -17,6 +17,7 @@ mod seen;
 mod set_cookie;
 mod source_ip;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub struct Answer<'a> {
 }
 
 /// A kind of stickiness, over the targets of one pool.
-pub trait Affinity: Debug + Send + Sync {
+pub trait Affinity: Any + Debug + Send + Sync {
     /// Notes what a request shows of an earlier choice.
     fn recognise(&self, request: &Request<'_>, seen: &mut Seen);
 
@@ -82,18 +83,20 @@ pub trait Affinity: Debug + Send + Sync {
     fn bind(&self, _answer: &Answer<'_>, _out: &mut Vec<u8>) {}
 }
 
-/// Builds the affinity of a pool: one arm a kind.
+/// Builds the affinity of a pool: one arm a kind. What is dear to make is taken over from the one `before`, if it is the
+/// same.
 pub fn build(
     stickiness: &Stickiness,
     group: &GroupName,
     keys: &CookieKeys,
     members: &Arc<[Member]>,
+    before: Option<&dyn Affinity>,
 ) -> Box<dyn Affinity> {
     match &stickiness.by {
         StickyBy::LbCookie { name, duration } => {
             Box::new(lb_cookie::LbCookie::new(name.clone(), *duration, group, keys, members))
         }
         StickyBy::AppCookie { name } => Box::new(app_cookie::AppCookie::new(name.clone(), group, keys, members)),
-        StickyBy::SourceIp => Box::new(source_ip::SourceIp::new(members)),
+        StickyBy::SourceIp => Box::new(source_ip::SourceIp::new(members, before)),
     }
 }

@@ -138,14 +138,13 @@ fn pool(
     let is_slow = chosen.into_iter().any(|member| slow_start::is_slow(member, slow_start, now.instant));
     let algorithm = forward.algorithm.unwrap_or(group.algorithm);
     let serving_since = roll.pool.and_then(|old| old.serving_since).unwrap_or(now.wall);
+    let sticky_before = roll.pool.and_then(|old| old.affinity.as_deref());
+    let affinity = |asked| affinity::build(asked, &group.name, roll.cookie_keys, &members, sticky_before);
     Pool {
         used: roll.used,
         eligible: candidates.len(),
         balancer: balance::build(algorithm, candidates, roll.workers, seed),
-        affinity: group
-            .stickiness
-            .as_ref()
-            .map(|asked| affinity::build(asked, &group.name, roll.cookie_keys, &members)),
+        affinity: group.stickiness.as_ref().map(affinity),
         waiting: takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0,
         failed_open,
         serving_since: (takers.healthy > 0).then_some(serving_since),
