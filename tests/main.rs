@@ -13,6 +13,7 @@ mod connections;
 mod cookie_keys;
 mod crash;
 mod ejection;
+mod explain;
 mod forwarding;
 mod harness;
 mod health;

@@ -37,19 +37,19 @@ pub(super) struct Arguments {
 #[command(next_help_heading = "With --dry-run")]
 struct DryRequest {
     /// A header of the request; may be given several times
-    #[arg(long = "header", value_name = "NAME: VALUE", requires = "dry_run")]
+    #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
     /// Its path and query [default: /]
-    #[arg(long, value_name = "PATH", requires = "dry_run")]
+    #[arg(long, value_name = "PATH")]
     path: Option<String>,
     /// Its method [default: GET]
-    #[arg(long, value_name = "METHOD", requires = "dry_run")]
+    #[arg(long, value_name = "METHOD")]
     method: Option<String>,
     /// The address of its client [default: 127.0.0.1]
-    #[arg(long, value_name = "IP", requires = "dry_run")]
+    #[arg(long, value_name = "IP")]
     source: Option<String>,
     /// The listener it comes in at [default: none: as the group says by itself]
-    #[arg(long, value_name = "NAME", requires = "dry_run")]
+    #[arg(long, value_name = "NAME")]
     listener: Option<String>,
 }
 
@@ -59,6 +59,9 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> Result<(), Fail
         let run = client.send(Method::POST, "/v1/explain", Some(&arguments.request.body(&group))).await?;
         return output.say(&dry_run_text(&run), &run);
     }
+    if !arguments.request.is_empty() {
+        return Err(Failure::Usage("what a request is like is asked with --dry-run only".to_owned()));
+    }
     let id = arguments.id.unwrap_or_default();
     let requests = client.get(&format!("/v1/explain?request={}", segment(&id))).await?;
     let texts: Vec<_> = list(&requests, "").map(request_text).collect();
@@ -66,6 +69,11 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> Result<(), Fail
 }
 
 impl DryRequest {
+    fn is_empty(&self) -> bool {
+        let given = [&self.path, &self.method, &self.source, &self.listener];
+        self.headers.is_empty() && given.iter().all(|given| given.is_none())
+    }
+
     fn body(&self, group: &str) -> Value {
         let mut body = json!({ "target_group": group, "headers": self.headers });
         let given =

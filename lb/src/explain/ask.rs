@@ -9,7 +9,7 @@ use super::{Record, Recorder};
 /// How many questions may wait for a worker.
 const QUESTIONS_MAX: usize = 16;
 /// How long a worker may take to answer; it does so between two requests.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How many requests of one id are told of.
 const TOLD_MAX: usize = 16;
 

@@ -142,7 +142,7 @@ fn shares(pool: &Pool, hash: Option<u64>, workers: usize) -> Vec<(Arc<Backend>, 
 fn nobody(pool: &Arc<Pool>, decided: Sticky, trail: &Trail, failure: Failure) -> DryRun {
     let waits = failure == Failure::Awaited || (failure == Failure::NoTarget && pool.waiting);
     let failure = match waits {
-        true => format!("{failure} yet: it would wait for up to {:?}", pool.group.initial_wait),
+        true => format!("{failure}: it would wait for up to {:?}", pool.group.initial_wait),
         false => failure.to_string(),
     };
     let mut choice = Choice::of(pool, Duration::ZERO, decided, trail, None);
