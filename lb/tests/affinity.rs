@@ -386,7 +386,7 @@ fn an_address_has_its_target_and_the_next_one_while_that_is_away() {
         let verdict = if member.backend.target == id("a") { Verdict::Unhealthy } else { Verdict::Healthy };
         observed.take_in(Observation::Health(member.backend.id, health(verdict)));
     }
-    let left = compile(&want.clone().without("app", "a").wanted(), &observed, Some(&before), now());
+    let left = compile(&want.without("app", "a").wanted(), &observed, Some(&before), now());
     assert_eq!(by_address(&pool_in(&left), ADDRESSES), without, "whatever was before");
     let away = pool_in(&compile(&wanted, &observed, Some(&before), now()));
     let away_too = pool_in(&compile(&wanted, &observed, Some(&before), now()));
