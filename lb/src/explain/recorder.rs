@@ -119,7 +119,8 @@ impl Memory {
             listener: Arc::clone(start.listener),
             method: cut(start.method, METHOD_BYTES_MAX),
             path: cut(start.path, PATH_BYTES_MAX),
-            choices: Vec::new(),
+            // As a rule there is one.
+            choices: Vec::with_capacity(1),
             status: None,
             end: None,
             failure: None,
