@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::maglev::Maglev;
 use super::random_of_two::RandomOfTwo;
-use super::watch::{CameOut, Trail, Unwatched, Watch};
-use super::{Balancer, Candidate, Pick};
+use super::watch::{CameOut, Choose, Watch};
+use super::{Candidate, Pick};
 
 /// The most that may be in flight at a target is this fraction of its share.
 const BOUND: (u64, u64) = (5, 4);
@@ -58,28 +58,6 @@ impl ConsistentHash {
             keyless: RandomOfTwo::new(candidates),
             sums: (0..workers.max(1)).map(|_| Sum::new()).collect(),
         }
-    }
-
-    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
-        let table = self.table.as_ref()?;
-        let Some(key) = pick.hash else { return self.keyless.choose(pick, watch) };
-        let mut bound = Bound { of: self, worker: pick.worker, is_dry: watch.is_dry(), in_flight: None };
-        for (choice, index) in (0..).zip(table.walk(key).take(TARGETS_PER_KEY_MAX)) {
-            let candidate = &self.candidates()[index];
-            if pick.allows_seen(candidate, watch) {
-                if bound.has_room(candidate) {
-                    watch.sees(candidate, || CameOut::Key { choice });
-                    return Some(candidate);
-                }
-                watch.sees(candidate, || CameOut::Crowded { in_flight: in_flight(candidate) });
-            }
-        }
-        let has_room = |other: &Candidate| pick.allows_seen(other, watch) && bound.has_room(other);
-        let Some(index) = super::any_that(self.candidates(), key, has_room) else {
-            return self.keyless.choose(pick, watch);
-        };
-        watch.sees(&self.candidates()[index], || CameOut::Key { choice: TARGETS_PER_KEY_MAX as u64 });
-        Some(&self.candidates()[index])
     }
 
     /// How much is in flight at all candidates, as far as a worker knows.
@@ -132,13 +110,27 @@ fn in_flight(candidate: &Candidate) -> u64 {
     candidate.backend.in_flight() as u64
 }
 
-impl Balancer for ConsistentHash {
-    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        self.choose(pick, &mut Unwatched)
-    }
-
-    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
-        self.choose(pick, trail)
+impl Choose for ConsistentHash {
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let table = self.table.as_ref()?;
+        let Some(key) = pick.hash else { return self.keyless.choose(pick, watch) };
+        let mut bound = Bound { of: self, worker: pick.worker, is_dry: watch.is_dry(), in_flight: None };
+        for (choice, index) in (0..).zip(table.walk(key).take(TARGETS_PER_KEY_MAX)) {
+            let candidate = &self.candidates()[index];
+            if pick.allows_seen(candidate, watch) {
+                if bound.has_room(candidate) {
+                    watch.sees(candidate, || CameOut::Key { choice });
+                    return Some(candidate);
+                }
+                watch.sees(candidate, || CameOut::Crowded { in_flight: in_flight(candidate) });
+            }
+        }
+        let has_room = |other: &Candidate| pick.allows_seen(other, watch) && bound.has_room(other);
+        let Some(index) = super::any_that(self.candidates(), key, has_room) else {
+            return self.keyless.choose(pick, watch);
+        };
+        watch.sees(&self.candidates()[index], || CameOut::Key { choice: TARGETS_PER_KEY_MAX as u64 });
+        Some(&self.candidates()[index])
     }
 
     fn candidates(&self) -> &[Candidate] {

@@ -6,9 +6,9 @@
 //! beside a heavy one gets its share of little traffic, too. Among targets with nothing in flight the choice is
 //! random by weight.
 
-use super::watch::{CameOut, Trail, Unwatched, Watch};
+use super::watch::{CameOut, Choose, Watch};
 use super::weighted::{WeightLine, next_random};
-use super::{Balancer, Candidate, Pick, WEIGHT_UNIT};
+use super::{Candidate, Pick, WEIGHT_UNIT};
 
 /// Up to how many candidates all are compared.
 const SCAN_MAX: usize = super::FITTING_MAX;
@@ -30,11 +30,6 @@ impl LeastOutstandingRequests {
     pub(super) fn new(candidates: Vec<Candidate>) -> Self {
         let line = (candidates.len() > SCAN_MAX).then(|| WeightLine::of(&candidates));
         Self { candidates, line }
-    }
-
-    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
-        let drawn = self.line.as_ref().and_then(|line| self.best_of_few(line, pick, watch));
-        drawn.or_else(|| self.best_of_many(pick, watch))
     }
 
     /// The best of all, or of the first so many that are allowed.
@@ -101,13 +96,10 @@ impl LeastOutstandingRequests {
     }
 }
 
-impl Balancer for LeastOutstandingRequests {
-    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        self.choose(pick, &mut Unwatched)
-    }
-
-    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
-        self.choose(pick, trail)
+impl Choose for LeastOutstandingRequests {
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+        let drawn = self.line.as_ref().and_then(|line| self.best_of_few(line, pick, watch));
+        drawn.or_else(|| self.best_of_many(pick, watch))
     }
 
     fn candidates(&self) -> &[Candidate] {

@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 
 use super::random_of_two::Two;
-use super::watch::{CameOut, Trail, Unwatched, Watch};
-use super::{Balancer, Candidate, Pick};
+use super::watch::{CameOut, Choose, Watch};
+use super::{Candidate, Pick};
 use crate::state::{Backend, Outcome};
 
 /// Response times that differ by less than this factor count as the same: peaks are noisy, and noise shall override
@@ -28,7 +28,9 @@ impl PeakEwma {
     pub(super) fn new(candidates: Vec<Candidate>) -> Self {
         Self { two: Two::of(candidates) }
     }
+}
 
+impl Choose for PeakEwma {
     fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         let mut random = pick.random;
         let first = self.two.first(pick, &mut random, watch)?;
@@ -42,16 +44,6 @@ impl PeakEwma {
             watch.sees(pair.second, || expected(pair.second, latencies_us.map(|[_, us]| us), other_score));
         }
         Some(if other_score < score { pair.second } else { pair.first })
-    }
-}
-
-impl Balancer for PeakEwma {
-    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        self.choose(pick, &mut Unwatched)
-    }
-
-    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
-        self.choose(pick, trail)
     }
 
     fn candidates(&self) -> &[Candidate] {

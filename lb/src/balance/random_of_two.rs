@@ -3,9 +3,9 @@
 //! That is nearly as even as the least of all and does not herd: workers that see the same counts at the same moment
 //! still choose differently. Not here: what else speaks for one of the two (`peak_ewma`).
 
-use super::watch::{CameOut, Trail, Unwatched, Watch};
+use super::watch::{CameOut, Choose, Watch};
 use super::weighted::{WeightLine, next_random, part_of};
-use super::{Balancer, Candidate, Pick};
+use super::{Candidate, Pick};
 
 /// How many draws are made in search of a candidate that is allowed, for each of the two.
 const DRAWS_MAX: usize = 8;
@@ -19,8 +19,10 @@ impl RandomOfTwo {
     pub(super) fn new(candidates: Vec<Candidate>) -> Self {
         Self { two: Two::of(candidates) }
     }
+}
 
-    pub(super) fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
+impl Choose for RandomOfTwo {
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         let mut random = pick.random;
         let first = self.two.first(pick, &mut random, watch)?;
         // Nothing can have less; and so shares are those of the weights while there is little to do.
@@ -36,16 +38,6 @@ impl RandomOfTwo {
             watch.sees(candidate, || CameOut::Load { in_flight: in_flight(), load: load as f32 });
         }
         Some(if loads[1] < loads[0] { pair.second } else { pair.first })
-    }
-}
-
-impl Balancer for RandomOfTwo {
-    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        self.choose(pick, &mut Unwatched)
-    }
-
-    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
-        self.choose(pick, trail)
     }
 
     fn candidates(&self) -> &[Candidate] {

@@ -9,9 +9,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::watch::{CameOut, Trail, Unwatched, Watch};
+use super::watch::{CameOut, Choose, Watch};
 use super::weighted::{WeightLine, next_random};
-use super::{Balancer, Candidate, Pick};
+use super::{Candidate, Pick};
 
 /// The longest turn that is laid out in advance, in picks (4 bytes each).
 const TURN_MAX: u64 = 65_536;
@@ -62,6 +62,27 @@ impl RoundRobin {
         Self { candidates, walk, cursors }
     }
 
+    /// The candidate whose turn it is at a place, and the place after that.
+    fn at(&self, place: u64) -> (&Candidate, u64) {
+        let (index, next) = match &self.walk {
+            Walk::Turn(turn) => {
+                let next = place + 1;
+                (turn[place as usize] as usize, if next == turn.len() as u64 { 0 } else { next })
+            }
+            Walk::Golden(line) => (line.at(place), place.wrapping_add(GOLDEN)),
+        };
+        (&self.candidates[index], next)
+    }
+
+    fn turn(&self, place: u64) -> CameOut {
+        match &self.walk {
+            Walk::Turn(turn) => CameOut::Turn { place, of: turn.len() as u64 },
+            Walk::Golden(_) => CameOut::Turn { place: 0, of: 0 },
+        }
+    }
+}
+
+impl Choose for RoundRobin {
     fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         if self.candidates.is_empty() {
             return None;
@@ -86,35 +107,6 @@ impl RoundRobin {
             watch.sees(&self.candidates[index], || CameOut::Drawn);
             Some(&self.candidates[index])
         })
-    }
-
-    /// The candidate whose turn it is at a place, and the place after that.
-    fn at(&self, place: u64) -> (&Candidate, u64) {
-        let (index, next) = match &self.walk {
-            Walk::Turn(turn) => {
-                let next = place + 1;
-                (turn[place as usize] as usize, if next == turn.len() as u64 { 0 } else { next })
-            }
-            Walk::Golden(line) => (line.at(place), place.wrapping_add(GOLDEN)),
-        };
-        (&self.candidates[index], next)
-    }
-
-    fn turn(&self, place: u64) -> CameOut {
-        match &self.walk {
-            Walk::Turn(turn) => CameOut::Turn { place, of: turn.len() as u64 },
-            Walk::Golden(_) => CameOut::Turn { place: 0, of: 0 },
-        }
-    }
-}
-
-impl Balancer for RoundRobin {
-    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        self.choose(pick, &mut Unwatched)
-    }
-
-    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
-        self.choose(pick, trail)
     }
 
     fn candidates(&self) -> &[Candidate] {

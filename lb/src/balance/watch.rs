@@ -4,14 +4,45 @@
 //! [`Trail`]. So what is told of a choice is the choice itself and not a second opinion. A trail may also be dry: then
 //! the choice leaves no mark, such as the turn having gone on.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Candidate;
-use crate::state::Backend;
+use super::{Balancer, Candidate, Pick};
+use crate::state::{Backend, Outcome};
 
 /// How many candidates a trail holds; those looked at beyond are counted.
 const CONSIDERED_MAX: usize = 64;
+
+/// An algorithm as it is written: once, whoever watches. That makes it a [`Balancer`].
+pub(super) trait Choose: Debug + Send + Sync {
+    /// As [`Balancer::pick`], watched.
+    fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate>;
+
+    /// As [`Balancer::candidates`].
+    fn candidates(&self) -> &[Candidate];
+
+    /// As [`Balancer::learn`].
+    fn learn(&self, _backend: &Backend, _outcome: Outcome, _took: Duration, _now: Instant) {}
+}
+
+impl<C: Choose> Balancer for C {
+    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
+        self.choose(pick, &mut Unwatched)
+    }
+
+    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
+        self.choose(pick, trail)
+    }
+
+    fn candidates(&self) -> &[Candidate] {
+        Choose::candidates(self)
+    }
+
+    fn learn(&self, backend: &Backend, outcome: Outcome, took: Duration, now: Instant) {
+        Choose::learn(self, backend, outcome, took, now);
+    }
+}
 
 /// Who watches a choice.
 pub(super) trait Watch {
@@ -23,7 +54,7 @@ pub(super) trait Watch {
 }
 
 /// Nobody.
-pub(super) struct Unwatched;
+struct Unwatched;
 
 impl Watch for Unwatched {
     #[inline]
@@ -150,7 +181,7 @@ impl Watch for Trail {
 impl fmt::Display for CameOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Refused(refusal) => fmt::Display::fmt(&refusal, f),
             Self::Turn { place: _, of: 0 } => f.write_str("its turn by weight"),
             Self::Turn { place, of } => write!(f, "its turn, place {} of {of}", place + 1),
             Self::Drawn => f.write_str("drawn by weight"),

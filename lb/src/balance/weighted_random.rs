@@ -3,9 +3,9 @@
 //! It keeps no count and needs none: shares hold over any stretch of time and any number of workers, and nobody can
 //! tell who is next.
 
-use super::watch::{CameOut, Trail, Unwatched, Watch};
+use super::watch::{CameOut, Choose, Watch};
 use super::weighted::{next_random, part_of};
-use super::{Balancer, Candidate, Pick};
+use super::{Candidate, Pick};
 
 /// How many draws are made in search of a candidate that is allowed, before all are asked in order.
 const DRAWS_MAX: usize = 16;
@@ -31,6 +31,15 @@ impl WeightedRandom {
         Self { candidates, columns }
     }
 
+    fn draw(&self, random: u64) -> &Candidate {
+        // The upper half names the column, the lower half the place within.
+        let index = part_of(self.columns.len() as u64, random & !0xffff_ffff) as usize;
+        let column = self.columns[index];
+        &self.candidates[if (random as u32) < column.mark { index } else { column.alias as usize }]
+    }
+}
+
+impl Choose for WeightedRandom {
     fn choose(&self, pick: &Pick<'_>, watch: &mut impl Watch) -> Option<&Candidate> {
         if self.candidates.is_empty() {
             return None;
@@ -45,23 +54,6 @@ impl WeightedRandom {
             })?;
         watch.sees(chosen, || CameOut::Drawn);
         Some(chosen)
-    }
-
-    fn draw(&self, random: u64) -> &Candidate {
-        // The upper half names the column, the lower half the place within.
-        let index = part_of(self.columns.len() as u64, random & !0xffff_ffff) as usize;
-        let column = self.columns[index];
-        &self.candidates[if (random as u32) < column.mark { index } else { column.alias as usize }]
-    }
-}
-
-impl Balancer for WeightedRandom {
-    fn pick(&self, pick: &Pick<'_>) -> Option<&Candidate> {
-        self.choose(pick, &mut Unwatched)
-    }
-
-    fn pick_watched(&self, pick: &Pick<'_>, trail: &mut Trail) -> Option<&Candidate> {
-        self.choose(pick, trail)
     }
 
     fn candidates(&self) -> &[Candidate] {
