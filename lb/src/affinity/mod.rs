@@ -1,7 +1,7 @@
 //! Stickiness: what keeps a client at its target. The trait, and the one list of kinds. One file a kind.
 //!
 //! In reading order: an [`Affinity`] recognises what a request shows of an earlier choice ([`Seen`]) and knows which
-//! target that means; [`follow`] takes that target, if it may be taken, and says what it decided ([`Sticky`]); where an
+//! target that means; [`follow()`] takes that target, if it may be taken, and says what it decided ([`Sticky`]); where an
 //! answer makes a new binding, the affinity writes the cookie for it. Like a balancer it is built by `compile` and never
 //! changes, and finding a target costs the same however many there are.
 //! Not here: choosing a target for a client that has none (`balance`), whether a target is well (`state`).
