@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use control::api::admin::{self, AdminContext, Auth};
+use control::certificates::Keeper;
 use control::file::{FileError, Reloader};
 use control::readiness::Readiness;
 use control::secrets::{AccessKey, AdminToken};
@@ -43,6 +44,7 @@ pub struct Running {
     checker: Checker,
     resolver: Resolver,
     store_thread: StoreThread,
+    keeper: Keeper,
     reloader: Arc<Reloader>,
     access_log: AccessLog,
     access_log_thread: AccessLogThread,
@@ -117,6 +119,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let checker = Checker::start(Arc::clone(&live), observer.clone());
     let resolver = Resolver::start(Arc::clone(&live), observer);
     let (store, store_thread) = opened.start(config, sockets, publisher.clone(), Arc::clone(&live), count)?;
+    let keeper = Keeper::start(store.clone(), Arc::clone(&live));
     let reloader = Arc::new(Reloader::new(settings.file, loaded.process, store.clone()));
 
     // The admin API, and what tells others where everything is.
@@ -147,6 +150,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         checker,
         resolver,
         store_thread,
+        keeper,
         reloader,
         access_log,
         access_log_thread,
@@ -181,6 +185,7 @@ impl Running {
             () = self.checker.ended() => "the health checker",
             () = self.resolver.ended() => "the resolver",
             ended = self.store_thread.ended() => ended.err().unwrap_or("the store"),
+            () = self.keeper.ended() => "the keeper of certificates",
             () = self.follower.ended() => "the follower",
             () = admin => "the admin API",
         };
@@ -225,7 +230,7 @@ impl Running {
         self.workers.drain();
         tokio::time::sleep(asked.delay).await;
         self.workers.shutdown(asked.timeout).await;
-        drop((self.checker, self.resolver, self.publisher));
+        drop((self.checker, self.resolver, self.keeper, self.publisher));
         if let Some(admin) = self.admin {
             admin.stop().await;
         }

@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
+use control::certificates::Ended;
 use control::file::{self, Loaded};
 use control::schema::{AdminAuth, ProcessSettings};
 use control::store::Refused;
@@ -65,7 +66,11 @@ impl Settings {
     /// What is wrong with the file, or the arguments.
     pub fn load(&self) -> Result<Loaded, StartError> {
         match &self.file {
-            Some(path) => file::load(path, &|name| std::env::var(name).ok()).map_err(StartError::File),
+            Some(path) => {
+                // A certificate that has ended is told of, and is no reason not to serve everything else.
+                let loaded = file::load_with(path, &|name| std::env::var(name).ok(), Ended::Taken);
+                loaded.map_err(StartError::File)
+            }
             None => {
                 let declared = file::from_arguments(&self.listen, &self.targets);
                 let declared = declared.map_err(|why| StartError::Settings(anyhow!(why)))?;

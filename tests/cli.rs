@@ -76,9 +76,7 @@ async fn what_comes_later_is_refused_as_such() {
         in_group("protocol = \"https\""),
         in_group("tls_verify = \"full\""),
         in_group("send_proxy = \"v2\""),
-        in_listener("protocol = \"https\""),
         in_listener("protocol = \"tcp\""),
-        in_listener("certificates = [\"a\"]"),
         in_listener("proxy_protocol = \"accept\""),
         GOOD.replace(
             "[[target_group.target]]",

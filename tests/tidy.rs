@@ -171,10 +171,11 @@ fn what_is_wanted_is_plain_data() {
 #[test]
 fn modules_of_the_data_plane_point_one_way() {
     let arrows: &[(&str, &[&str])] = &[
-        ("lb/src/model", &["state", "balance", "upstream", "http1", "proxy", "listen", "telemetry"]),
+        ("lb/src/model", &["state", "balance", "upstream", "http1", "proxy", "listen", "telemetry", "tls"]),
         ("lb/src/state", &["upstream", "http1", "proxy", "listen"]),
         ("lb/src/balance", &["upstream", "http1", "proxy", "listen"]),
-        ("lb/src/http1", &["model", "state", "balance", "upstream", "proxy", "listen", "telemetry"]),
+        ("lb/src/http1", &["model", "state", "balance", "upstream", "proxy", "listen", "telemetry", "tls"]),
+        ("lb/src/tls", &["state", "balance", "upstream", "http1", "proxy", "listen"]),
         ("lb/src/upstream", &["proxy", "listen"]),
         ("lb/src/proxy", &["listen"]),
     ];

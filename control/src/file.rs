@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::SystemTime;
 
 use lb::model::{
     Declared, Forward, GroupName, HostPort, Listener, ListenerName, Rejected, Target, TargetGroup, TargetId, Weight,
@@ -22,6 +23,7 @@ use lb::model::{
 pub use error::{FileError, FileProblem, Style};
 pub use reload::{ReloadError, Reloaded, Reloader};
 
+use crate::certificates::{self, Ended};
 use crate::schema::{self, Problem, Problems, ProcessSettings, Wrong};
 use crate::store::Refused;
 use tree::Tree;
@@ -41,14 +43,23 @@ pub struct Loaded {
     pub declared: Declared,
 }
 
-/// Reads a file.
+/// Reads a file, and those it names.
 ///
 /// # Errors
-/// [`FileError`]: it cannot be read, or all that is wrong with it.
+/// [`FileError`]: it cannot be read, or all that is wrong with it, certificates that do not hold now among it.
 pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, FileError> {
+    load_with(path, environment, Ended::Refused)
+}
+
+/// As [`load`], with another mind about certificates that do not hold now.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, environment: Environment<'_>, ended: Ended<'_>) -> Result<Loaded, FileError> {
     let name = path.display().to_string();
+    let fill = |declared: &mut Declared| certificates::fill(declared, ended, SystemTime::now());
     match read(path) {
-        Ok(text) => parse(&name, &text, environment),
+        Ok(text) => parse_with(&name, &text, environment, fill),
         Err(error) => Err(FileError::unreadable(name, &error.to_string())),
     }
 }
@@ -62,21 +73,32 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Reads the text of a file; `name` stands for it in what is said.
+/// Reads the text of a file; `name` stands for it in what is said. Files that it names are not read.
 ///
 /// # Errors
 /// [`FileError`]: all that is wrong with it.
 pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Loaded, FileError> {
+    parse_with(name, text, environment, |_| Vec::new())
+}
+
+fn parse_with(
+    name: &str,
+    text: &str,
+    environment: Environment<'_>,
+    fill: impl FnOnce(&mut Declared) -> Vec<Problem>,
+) -> Result<Loaded, FileError> {
     let tree = Tree::parse(text).map_err(|malformed| FileError::malformed(name, text, malformed))?;
     let (document, problems) = tree.document(environment);
     let problems = match schema::read_document(&document) {
-        Ok((process, declared)) if problems.is_empty() => {
+        Ok((process, mut declared)) if problems.is_empty() => {
+            let mut found = fill(&mut declared);
             let faults = declared.faults();
-            if faults.is_empty() {
+            let fault = |fault| Problem::at_value(&schema::pointer_to(&document, fault), told(&declared, fault));
+            found.extend(faults.iter().map(fault));
+            if found.is_empty() {
                 return Ok(Loaded { process, declared });
             }
-            let fault = |fault| Problem::at_value(&schema::pointer_to(&document, fault), told(&declared, fault));
-            faults.iter().map(fault).collect()
+            found
         }
         Ok(_) => problems,
         Err(found) => both(problems, found),
@@ -87,11 +109,20 @@ pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Loa
 /// What is wrong between the objects of a file, with what may have been meant.
 fn told(declared: &Declared, fault: &Rejected) -> Wrong {
     let wrong = Wrong::new(fault.to_string());
-    let Rejected::DanglingForward { target_group, .. } = fault else { return wrong };
-    let known: Vec<_> = declared.target_groups.iter().map(|group| group.name.as_str()).collect();
-    wrong.hint(match schema::alike(target_group.as_str(), &known) {
+    let (missing, kind, known): (_, _, Vec<_>) = match fault {
+        Rejected::DanglingForward { target_group, .. } => {
+            let known = declared.target_groups.iter().map(|group| group.name.as_str()).collect();
+            (target_group.as_str(), "target_group", known)
+        }
+        Rejected::DanglingCertificate { certificate, .. } => {
+            let known = declared.certificates.iter().map(|certificate| certificate.name.as_str()).collect();
+            (certificate.as_str(), "certificate", known)
+        }
+        _ => return wrong,
+    };
+    wrong.hint(match schema::alike(missing, &known) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => "declare it with [[target_group]]".to_owned(),
+        None => format!("declare it with [[{kind}]]"),
     })
 }
 

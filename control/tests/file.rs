@@ -127,13 +127,32 @@ const LISTENER_MISTAKES: &[(&str, &str)] = &[
         "name = \"we b\"",
         "1:8: \"we b\" is not a listener name: only letters, digits, '.', '_' and '-' are allowed (target ids also ':', '[' and ']')",
     ),
-    ("protocol = \"https\"", "1:12: protocol `https` is not available in this version\n  hint: available: http"),
-    ("protocol = \"tcp\"", "1:12: protocol `tcp` is not available in this version\n  hint: available: http"),
+    (
+        "protocol = \"https\"",
+        "1:12: a listener that speaks TLS needs `certificates`\n  hint: write certificates = [\"NAME\"], and declare it with [[certificate]]",
+    ),
+    (
+        "protocol = \"https\"; certificates = []",
+        "2:16: at least one certificate is needed\n  hint: write certificates = [\"NAME\"], and declare it with [[certificate]]",
+    ),
+    (
+        "protocol = \"https\"; certificates = [\"web\"]",
+        "2:16: listener web shows certificate web, which does not exist\n  hint: declare it with [[certificate]]",
+    ),
+    ("protocol = \"https\"; certificates = [\"a\", \"a\"]", "2:22: a is named twice"),
+    ("protocol = \"tcp\"", "1:12: protocol `tcp` is not available in this version\n  hint: available: http, https"),
     ("protocol = \"htpp\"", "1:12: `htpp` is no protocol\n  hint: did you mean `http`?"),
-    ("certificates = [\"web\"]", "1:1: `certificates` is not available in this version"),
-    ("tls_policy = \"modern\"", "1:1: `tls_policy` is not available in this version"),
-    ("client_auth = \"required\"", "1:1: `client_auth` is not available in this version"),
-    ("client_ca = \"ca.pem\"", "1:1: `client_ca` is not available in this version"),
+    ("certificates = [\"web\"]", "1:16: it is for listeners that speak TLS\n  hint: write protocol = \"https\""),
+    ("tls_policy = \"modern\"", "1:14: it is for listeners that speak TLS\n  hint: write protocol = \"https\""),
+    ("tls_policy = \"moderm\"", "1:14: `moderm` is no tls_policy\n  hint: did you mean `modern`?"),
+    (
+        "tls_policy = \"ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04\"",
+        "1:14: `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04` promises a validated cryptographic module, which this elbow has not\n  hint: the same without FIPS in its name is served",
+    ),
+    ("client_auth = \"required\"", "1:15: `required` is no client_auth\n  hint: did you mean `require`?"),
+    ("client_ca = \"ca.pem\"", "1:13: it is for listeners that speak TLS\n  hint: write protocol = \"https\""),
+    ("redirect_to_https = \"yes\"", "1:21: expected true, false or a port, found a string"),
+    ("redirect_to_https = 0", "1:21: 0 is out of range: expected a whole number from 1 to 65535"),
     ("proxy_protocol = \"accept\"", "1:1: `proxy_protocol` is not available in this version"),
     ("headers_max = 65536", "1:15: a size is a string with a unit\n  hint: write \"64KiB\""),
     ("body_max = \"10GB\"", "1:12: \"10GB\" is not a size\n  hint: write \"10GiB\""),
@@ -303,7 +322,8 @@ fn each_mistake_in_an_object_is_told_with_its_place() {
     let listener = |mistake: &str| {
         let name = if mistake.starts_with("name") { "" } else { "name = \"web\"\n" };
         let text = format!(
-            "[[listener]]\n{mistake}\nbind = \"127.0.0.1:1\"\ntarget_group = \"app\"\n{name}[[target_group]]\nname = \"app\"\n"
+            "[[listener]]\n{}\nbind = \"127.0.0.1:1\"\ntarget_group = \"app\"\n{name}[[target_group]]\nname = \"app\"\n",
+            mistake.replace("; ", "\n"),
         );
         (text, 1)
     };

@@ -11,10 +11,10 @@ use control::schema::{
     self, AdminAuth, Document, ProcessSettings, read_document, read_listener, read_target, read_target_group,
 };
 use lb::model::{
-    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CookieName, Declared, Ejection, Forward, Global,
-    GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName, ListenerProtocol, Matcher,
-    Network, OWN_COOKIE_NAME, OnUnavailable, ProbePort, Shutdown, Stickiness, StickyBy, Target, TargetGroup, TargetId,
-    TargetProtocol, Threshold, Weight, WhenAllUnhealthy,
+    AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
+    Ejection, Forward, Global, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName,
+    ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnUnavailable, ProbePort, Shutdown, Stickiness,
+    StickyBy, Target, TargetGroup, TargetId, TargetProtocol, Threshold, TlsPolicy, TrustFile, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -45,27 +45,46 @@ fn network() -> impl Strategy<Value = Network> {
     (any::<IpAddr>(), 0..=32u8).prop_map(|(address, prefix)| Network::parse(&format!("{address}/{prefix}")).unwrap())
 }
 
+/// What a listener says of TLS. Files are not read, so what stands in them is empty.
+fn protocol() -> impl Strategy<Value = (ListenerProtocol, Option<ListenerTls>, Option<u16>)> {
+    let ca = "/[a-z0-9/._-]{1,20}".prop_map(|path| TrustFile { path: path.into(), pem: "".into() });
+    let client_auth =
+        prop_oneof![Just(ClientAuth::Off), ca.clone().prop_map(ClientAuth::Request), ca.prop_map(ClientAuth::Require)];
+    let policy = prop::sample::select(TlsPolicy::all().collect::<Vec<_>>());
+    let names = proptest::collection::hash_set(name(), 1..4);
+    let https = (names, policy, client_auth).prop_map(|(names, policy, client_auth)| {
+        let certificates = names.iter().map(|name| CertificateName::parse(name).unwrap()).collect();
+        (ListenerProtocol::Https, Some(ListenerTls { certificates, policy, client_auth }), None)
+    });
+    let http = option::of(1..=u16::MAX).prop_map(|redirect| (ListenerProtocol::Http, None, redirect));
+    prop_oneof![http, https]
+}
+
 fn listener() -> impl Strategy<Value = Listener> {
     let times = (duration(100..=3_600_000), duration(100..=86_400_000), duration(1_000..=2_592_000_000));
     let sizes = (bytes(0..=1 << 30), bytes(256..=1 << 20), bytes(256..=1 << 20), bytes(0..=1 << 50));
     let counts = (1..=1000usize, 0..=10_000_000usize, 0..=1_000_000_000u64);
-    let who = (name(), name(), socket_address(), vec(network(), 0..4));
-    (who, times, sizes, counts).prop_map(|((name, group, bind, trusted_proxies), times, sizes, counts)| Listener {
-        name: ListenerName::parse(&name).unwrap(),
-        bind,
-        protocol: ListenerProtocol::Http,
-        forward: Forward::to(GroupName::parse(&group).unwrap()),
-        head_timeout: times.0,
-        idle_timeout: times.1,
-        tunnel_idle_timeout: times.2,
-        body_rate_min_bytes: sizes.0,
-        request_line_bytes_max: usize::try_from(sizes.1).unwrap(),
-        headers_bytes_max: usize::try_from(sizes.2).unwrap(),
-        body_bytes_max: sizes.3,
-        header_count_max: counts.0,
-        connections_max: counts.1,
-        requests_per_connection_max: counts.2,
-        trusted_proxies,
+    let who = (name(), name(), socket_address(), vec(network(), 0..4), protocol());
+    (who, times, sizes, counts).prop_map(|((name, group, bind, trusted_proxies, protocol), times, sizes, counts)| {
+        Listener {
+            name: ListenerName::parse(&name).unwrap(),
+            bind,
+            protocol: protocol.0,
+            tls: protocol.1,
+            redirect_to_https: protocol.2,
+            forward: Forward::to(GroupName::parse(&group).unwrap()),
+            head_timeout: times.0,
+            idle_timeout: times.1,
+            tunnel_idle_timeout: times.2,
+            body_rate_min_bytes: sizes.0,
+            request_line_bytes_max: usize::try_from(sizes.1).unwrap(),
+            headers_bytes_max: usize::try_from(sizes.2).unwrap(),
+            body_bytes_max: sizes.3,
+            header_count_max: counts.0,
+            connections_max: counts.1,
+            requests_per_connection_max: counts.2,
+            trusted_proxies,
+        }
     })
 }
 

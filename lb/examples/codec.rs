@@ -46,7 +46,13 @@ fn measure_request(raw: &[u8]) {
     let mut head = RequestHead::default();
     let mut out = Vec::with_capacity(4096);
     report("parse request", || parse_request(black_box(raw), &limits, &mut head).is_ok());
-    let forwarding = Forwarding { peer: Peer::Unchecked, client_address: "192.0.2.17", proto: "http", port: "8080" };
+    let forwarding = Forwarding {
+        peer: Peer::Unchecked,
+        client_address: "192.0.2.17",
+        proto: "http",
+        port: "8080",
+        certificate: &[],
+    };
     report("write request", || {
         let edits = RequestEdits {
             forwarding,

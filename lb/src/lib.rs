@@ -1,9 +1,9 @@
 //! The data plane of elbow: what is wanted, what is live, and the way of a request between the two.
 //!
 //! In reading order: [`model`] is what is wanted, [`state`] joins it with what is seen into one immutable
-//! snapshot, [`balance`] chooses a backend from it, [`affinity`] keeps clients at theirs, [`http1`] is the codec,
-//! [`upstream`] holds connections to backends, [`proxy`] is the way of one request, [`explain`] remembers why it went
-//! where it went, [`listen`] runs the workers and [`telemetry`] counts.
+//! snapshot, [`balance`] chooses a backend from it, [`affinity`] keeps clients at theirs, [`http1`] is the codec, [`tls`]
+//! shakes hands with clients, [`upstream`] holds connections to backends, [`proxy`] is the way of one request,
+//! [`explain`] remembers why it went where it went, [`listen`] runs the workers and [`telemetry`] counts.
 //! Not here: probes (crate `health`), persistence, files and the admin API (crate `control`).
 
 pub mod affinity;
@@ -16,4 +16,5 @@ pub mod proxy;
 pub mod state;
 mod stream;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

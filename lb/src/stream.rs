@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::tls::Secured;
+
 /// A connection to a client or a target, in the clear or not.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Ready when a read may yield something, be it an end or an error. Needs no buffer, so that a connection that
@@ -23,6 +25,14 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// Makes the coming drop reset the connection: the peer must not take what it got for the whole.
     fn reset_on_drop(&self);
+
+    /// Says within the stream that it ends here, where there are words for that, before it is dropped.
+    fn say_goodbye(&mut self) {}
+
+    /// How it is encrypted, where it is.
+    fn secured(&self) -> Option<&Secured> {
+        None
+    }
 }
 
 /// What is to be read next.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::ca::Ca;
 use common::{WORKERS, Want, group_name, health, healthy, id, listener};
 use lb::model::{
     AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, OnUnavailable,
@@ -25,11 +26,12 @@ fn telemetry() -> Telemetry {
 }
 
 /// Two listeners in front of one group with sticky clients, by two forwards: two pools over the same targets and
-/// counters.
+/// counters. And one over TLS.
 fn want() -> Want {
     let other_port = Forward { port: Some(8080), ..Forward::to(group_name("app")) };
     let stickiness = Stickiness { by: StickyBy::SourceIp, on_unavailable: OnUnavailable::Repick };
     let want = Want::new().listener("web", "app").set("app", |group| group.stickiness = Some(stickiness));
+    let want = want.secure_listener("secure", "app", &Ca::new("CA").issue(&["a.example"]));
     want.with(&Change::PutListener(Origin::Api, listener("web-8080", other_port)))
 }
 

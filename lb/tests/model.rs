@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use lb::model::{
-    Adjustment, Change, Config, Declared, Forward, GroupName, HostPort, Listener, ListenerName, ObjectRef, Origin,
-    Rejected, Target, TargetGroup, TargetId, Weight, WhenAllUnhealthy,
+    Adjustment, Certificate, CertificateName, Change, ClientAuth, Config, Declared, Forward, GroupName, HostPort,
+    Listener, ListenerName, ListenerTls, ObjectRef, Origin, PrivateKey, Rejected, Target, TargetGroup, TargetId,
+    TlsPolicy, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,8 +35,28 @@ fn weight() -> impl Strategy<Value = Weight> {
 }
 
 fn listener() -> impl Strategy<Value = Listener> {
-    (listener_name(), 0..3u16, group_name())
-        .prop_map(|(name, port, group)| Listener::new(name, ([127, 0, 0, 1], port).into(), Forward::to(group)))
+    (listener_name(), 0..3u16, group_name(), vec(certificate_name(), 0..2)).prop_map(
+        |(name, port, group, certificates)| {
+            let policy = TlsPolicy::default();
+            let tls = ListenerTls { certificates, policy, client_auth: ClientAuth::Off };
+            let tls = (!tls.certificates.is_empty()).then_some(tls);
+            Listener { tls, ..Listener::new(name, ([127, 0, 0, 1], port).into(), Forward::to(group)) }
+        },
+    )
+}
+
+fn certificate_name() -> impl Strategy<Value = CertificateName> {
+    select(vec!["shop", "blog"]).prop_map(|name| CertificateName::parse(name).unwrap())
+}
+
+fn certificate() -> impl Strategy<Value = Certificate> {
+    (certificate_name(), select(vec!["one", "another"])).prop_map(|(name, pem)| Certificate {
+        name,
+        arn: None,
+        files: None,
+        chain: pem.into(),
+        key: PrivateKey::new(pem),
+    })
 }
 
 fn group() -> impl Strategy<Value = TargetGroup> {
@@ -53,12 +74,13 @@ fn target() -> impl Strategy<Value = Target> {
 }
 
 fn declared() -> impl Strategy<Value = Declared> {
-    (vec(listener(), 0..2), vec(group(), 0..3), vec((group_name(), target()), 0..4)).prop_map(
-        |(listeners, target_groups, targets)| {
+    let (listeners, targets) = (vec(listener(), 0..2), vec((group_name(), target()), 0..4));
+    (vec(certificate(), 0..3), listeners, vec(group(), 0..3), targets).prop_map(
+        |(certificates, listeners, target_groups, targets)| {
             // A document declares a target within its group.
             let declares = |name: &GroupName| target_groups.iter().any(|group| group.name == *name);
             let targets = targets.into_iter().filter(|(group, _)| declares(group)).collect();
-            Declared { global: None, listeners, target_groups, targets }
+            Declared { global: None, certificates, listeners, target_groups, targets }
         },
     )
 }
@@ -71,6 +93,8 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         2 => (origin(), listener()).prop_map(|(origin, listener)| Change::PutListener(origin, listener)),
         1 => (origin(), listener_name()).prop_map(|(origin, name)| Change::DeleteListener(origin, name)),
+        2 => (origin(), certificate()).prop_map(|(origin, given)| Change::PutCertificate(origin, given)),
+        1 => (origin(), certificate_name()).prop_map(|(origin, name)| Change::DeleteCertificate(origin, name)),
         3 => (origin(), group()).prop_map(|(origin, group)| Change::PutTargetGroup(origin, group)),
         1 => (origin(), group_name()).prop_map(|(origin, name)| Change::DeleteTargetGroup(origin, name)),
         4 => (origin(), group_name(), target()).prop_map(|(origin, group, target)| Change::PutTarget(origin, group, target)),
@@ -86,6 +110,9 @@ fn change() -> impl Strategy<Value = Change> {
 fn objects(config: &Config) -> Vec<(ObjectRef, Origin, u64)> {
     let listeners = config.listeners.iter();
     let listeners = listeners.map(|(name, held)| (ObjectRef::Listener(name.clone()), held.origin, held.revision));
+    let certificates = config.certificates.iter();
+    let certificates =
+        certificates.map(|(name, held)| (ObjectRef::Certificate(name.clone()), held.origin, held.revision));
     let groups = config
         .groups
         .iter()
@@ -94,7 +121,7 @@ fn objects(config: &Config) -> Vec<(ObjectRef, Origin, u64)> {
         let targets = group.targets.iter();
         targets.map(|(id, held)| (ObjectRef::Target(name.clone(), id.clone()), held.origin, held.revision))
     });
-    listeners.chain(groups).chain(targets).collect()
+    certificates.chain(listeners).chain(groups).chain(targets).collect()
 }
 
 fn owned_by(config: &Config, origin: Origin) -> BTreeSet<ObjectRef> {
@@ -110,6 +137,8 @@ fn touched(before: &Config, after: &Config) -> BTreeSet<ObjectRef> {
 fn check_whole(config: &Config) -> Result<(), TestCaseError> {
     for held in config.listeners.values() {
         prop_assert!(config.groups.contains_key(&held.wanted.forward.target_group), "a forward leads nowhere");
+        let mut shown = held.wanted.tls.iter().flat_map(|tls| &tls.certificates);
+        prop_assert!(shown.all(|name| config.certificates.contains_key(name)), "a certificate is missing");
     }
     for (object, _, revision) in objects(config) {
         prop_assert!((1..=config.revision).contains(&revision), "{object} has revision {revision}");
@@ -130,13 +159,15 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
     let (by, adjusts) = match change {
         Change::PutListener(origin, _)
         | Change::DeleteListener(origin, _)
+        | Change::PutCertificate(origin, _)
+        | Change::DeleteCertificate(origin, _)
         | Change::PutTargetGroup(origin, _)
         | Change::DeleteTargetGroup(origin, _)
         | Change::PutTarget(origin, ..)
         | Change::DeleteTarget(origin, ..)
         | Change::Declare(origin, _) => (Some(*origin), false),
         Change::Drain(..) | Change::Reweigh(..) | Change::Adjust(..) => (None, true),
-        Change::PutCookieKeys(_) | Change::RotateCookieKey(_) => (None, false),
+        Change::PutCookieKeys(_) | Change::RotateCookieKey(_) | Change::PutTicketKeys(_) => (None, false),
     };
     if let Some(by) = by {
         let of_others: Vec<_> = [Origin::File, Origin::Api].into_iter().filter(|origin| *origin != by).collect();
@@ -157,9 +188,10 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
 /// After a declaration its origin owns exactly what it declares, and what was adjusted stands on unchanged entries.
 fn check_declared(before: &Config, origin: Origin, declared: &Declared, after: &Config) -> Result<(), TestCaseError> {
     let listeners = declared.listeners.iter().map(|listener| ObjectRef::Listener(listener.name.clone()));
+    let certificates = declared.certificates.iter().map(|given| ObjectRef::Certificate(given.name.clone()));
     let groups = declared.target_groups.iter().map(|group| ObjectRef::TargetGroup(group.name.clone()));
     let targets = declared.targets.iter().map(|(group, target)| ObjectRef::Target(group.clone(), target.id.clone()));
-    let all: BTreeSet<_> = listeners.chain(groups).chain(targets).collect();
+    let all: BTreeSet<_> = certificates.chain(listeners).chain(groups).chain(targets).collect();
     prop_assert_eq!(owned_by(after, origin), all);
     for (group, target) in &declared.targets {
         let now = after.target(group, &target.id).unwrap();
@@ -251,7 +283,7 @@ fn a_group_that_a_listener_forwards_to_cannot_go() {
     let config =
         api(&[Change::PutListener(Origin::Api, web), Change::PutTargetGroup(Origin::Api, TargetGroup::new(app()))]);
     let refused = config.apply(&Change::DeleteTargetGroup(Origin::Api, app())).unwrap_err();
-    assert_eq!(refused, Rejected::InUse { target_group: app(), by: "listener web".to_owned() });
+    assert_eq!(refused, Rejected::InUse { object: ObjectRef::TargetGroup(app()), by: "listener web".to_owned() });
 }
 
 #[test]

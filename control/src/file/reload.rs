@@ -7,6 +7,7 @@ use lb::model::{Change, Difference, ObjectRef, Origin};
 use lb::telemetry::AccessLog;
 
 use super::{Environment, FileError, Loaded};
+use crate::certificates::Ended;
 use crate::file;
 use crate::schema::ProcessSettings;
 use crate::store::{Precondition, Refused, Store};
@@ -85,7 +86,10 @@ impl Reloader {
     async fn read_again(&self) -> Result<Reloaded, ReloadError> {
         let path = self.path.clone().ok_or(ReloadError::NoFile)?;
         let _one = self.one_at_a_time.lock().await;
-        let loaded = in_background(&path, |path| file::load(path, ENVIRONMENT)).await?;
+        let config = self.store.config();
+        // What is in use and has ended is no reason to hold up everything else.
+        let ended = move |path: &Path| file::load_with(path, ENVIRONMENT, Ended::RefusedUnlessIn(&config));
+        let loaded = in_background(&path, ended).await?;
         let Loaded { process, declared } = loaded?;
         let keys = takes_restart(&self.started_with, &process);
         if !keys.is_empty() {
@@ -105,7 +109,7 @@ impl Reloader {
                 return Err(placed.map_or(ReloadError::Refused(refused), ReloadError::File));
             }
         };
-        let Difference { added, changed, removed, global, cookie_keys: _ } = applied.before.difference(&applied.config);
+        let Difference { added, changed, removed, global, .. } = applied.before.difference(&applied.config);
         Ok(Reloaded { revision: applied.revision, added, changed, removed, global })
     }
 }

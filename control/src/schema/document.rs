@@ -5,8 +5,8 @@ use lb::model::{Declared, GroupName, HostPort, ListenerName, ObjectRef, Rejected
 use serde_json::{Value, json};
 
 use super::{
-    AccessLog, Admin, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target, TargetGroup, Workers,
-    global, listener, reader, target_group,
+    AccessLog, Admin, Certificate, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target, TargetGroup,
+    Workers, certificate, global, listener, reader, target_group,
 };
 
 /// A whole configuration, as a file holds it.
@@ -24,13 +24,17 @@ pub struct Document {
     pub shutdown: Shutdown,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate: Vec<Certificate>,
     /// Listeners.
     pub listener: Vec<Listener>,
     /// Target groups, each with the targets it declares.
     pub target_group: Vec<TargetGroup>,
 }
 
-/// Reads a whole document. What must hold between its objects is not asked here (see [`Declared::faults`]).
+/// Reads a whole document. What must hold between its objects is not asked here (see [`Declared::faults`]), and files
+/// that it names are not read (see [`crate::certificates::fill`]).
 ///
 /// # Errors
 /// All that is wrong with it.
@@ -38,11 +42,12 @@ pub fn read_document(document: &Value) -> Result<(ProcessSettings, Declared), Pr
     reader::read(document, |reader| {
         let process = global::read_process(reader);
         let global = global::read_global(reader);
+        let certificates = reader.tables("certificate", certificate::read_files);
         let listeners = reader.tables("listener", |reader| listener::read(reader, None));
         let groups = reader.tables("target_group", target_group::read_with_targets);
         reader.later("instances", &json!(null));
         reader.later("elb_api", &json!(null));
-        let mut declared = Declared { global: Some(global?), listeners, ..Declared::default() };
+        let mut declared = Declared { global: Some(global?), certificates, listeners, ..Declared::default() };
         for (group, targets) in groups {
             declared.targets.extend(targets.into_iter().map(|target| (group.name.clone(), target)));
             declared.target_groups.push(group);
@@ -66,6 +71,7 @@ impl Document {
             limits: (&global).into(),
             shutdown: (&global).into(),
             access_log: (&global).into(),
+            certificate: declared.certificates.iter().map(Certificate::from).collect(),
             listener: declared.listeners.iter().map(Listener::from).collect(),
             target_group: declared.target_groups.iter().map(group).collect(),
         }
@@ -76,11 +82,15 @@ impl Document {
 /// else.
 pub(crate) fn pointer_to(document: &Value, rejected: &Rejected) -> String {
     let place = match rejected {
-        Rejected::NotFound(object) | Rejected::OwnedBy { object, .. } | Rejected::Twice(object) => {
-            object_in(document, object)
-        }
+        Rejected::NotFound(object)
+        | Rejected::KeyMissing(object)
+        | Rejected::OwnedBy { object, .. }
+        | Rejected::Twice(object) => object_in(document, object),
         Rejected::DanglingForward { listener, .. } => {
             listener_in(document, listener.as_str()).map(|place| format!("{place}/target_group"))
+        }
+        Rejected::DanglingCertificate { listener, .. } => {
+            listener_in(document, listener.as_str()).map(|place| format!("{place}/certificates"))
         }
         Rejected::SameBind(_, second) => listener_in(document, second.as_str()).map(|place| format!("{place}/bind")),
         Rejected::InUse { .. } => None,
@@ -91,6 +101,9 @@ pub(crate) fn pointer_to(document: &Value, rejected: &Rejected) -> String {
 fn object_in(document: &Value, object: &ObjectRef) -> Option<String> {
     match object {
         ObjectRef::Listener(name) => listener_in(document, name.as_str()).map(|place| format!("{place}/name")),
+        ObjectRef::Certificate(name) => {
+            named_in(document, "certificate", name.as_str()).map(|place| format!("{place}/name"))
+        }
         ObjectRef::TargetGroup(name) => group_in(document, name).map(|(place, _)| format!("{place}/name")),
         ObjectRef::Target(group, id) => {
             let (place, group) = group_in(document, group)?;
@@ -115,9 +128,13 @@ pub(crate) fn pointer_to_listener(document: &Value, name: &ListenerName) -> Opti
 }
 
 fn listener_in(document: &Value, name: &str) -> Option<String> {
-    let listeners = document.get("listener")?.as_array()?;
-    let index = listeners.iter().rposition(|listener| listener.get("name").and_then(Value::as_str) == Some(name))?;
-    Some(format!("/listener/{index}"))
+    named_in(document, "listener", name)
+}
+
+fn named_in(document: &Value, kind: &str, name: &str) -> Option<String> {
+    let objects = document.get(kind)?.as_array()?;
+    let index = objects.iter().rposition(|object| object.get("name").and_then(Value::as_str) == Some(name))?;
+    Some(format!("/{kind}/{index}"))
 }
 
 fn group_in<'d>(document: &'d Value, name: &GroupName) -> Option<(String, &'d Value)> {

@@ -1,17 +1,24 @@
 //! `[[listener]]`.
 
 use lb::model;
-use lb::model::{Forward, GroupName, ListenerName, ListenerProtocol};
-use serde_json::json;
+use lb::model::{ClientAuth, Forward, GroupName, ListenerName, ListenerProtocol, ListenerTls, TlsPolicy};
+use serde_json::{Value, json};
 
+use super::listener_tls::{self, Asked, CLIENT_AUTH};
 use super::notation::{
     Words, count, count_usize, duration, duration_text, networks, parsed, size, size_text, size_usize, socket_address,
 };
+use super::problem::Wrong;
 use super::reader::Reader;
 use super::{HOUR, MS, SECOND};
 
-const PROTOCOL: Words<ListenerProtocol> =
-    Words { what: "protocol", now: &[("http", ListenerProtocol::Http)], later: &["https", "tcp", "tls"] };
+const PROTOCOL: Words<ListenerProtocol> = Words {
+    what: "protocol",
+    now: &[("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https)],
+    later: &["tcp", "tls"],
+};
+/// Where https is spoken if nobody says otherwise.
+const HTTPS_PORT: u16 = 443;
 const TRUSTED_PROXIES_MAX: usize = 1000;
 
 /// A listener: where clients connect, what they may do there, and which target group answers.
@@ -21,7 +28,7 @@ pub struct Listener {
     pub name: String,
     /// Where it binds, as in `0.0.0.0:8080`. Port 0 asks for a free one.
     pub bind: String,
-    /// What clients speak: `http`.
+    /// What clients speak: `http` or `https`.
     #[schema(required = false, default = "http")]
     pub protocol: String,
     /// The target group that answers.
@@ -59,6 +66,21 @@ pub struct Listener {
     /// Networks whose forwarding headers are kept and extended.
     #[schema(required = false)]
     pub trusted_proxies: Vec<String>,
+    /// Over TLS: the certificates it shows, by name. The first one is shown to who asks for a name that none has.
+    #[schema(required = false)]
+    pub certificates: Vec<String>,
+    /// Over TLS: what it offers. `modern`, `intermediate`, or the name of a policy of ELB.
+    #[schema(required = false, default = "intermediate")]
+    pub tls_policy: String,
+    /// Over TLS: whether clients show certificates of their own. `off`, `request` or `require`.
+    #[schema(required = false, default = "off")]
+    pub client_auth: String,
+    /// Over TLS: the file with the certificates that vouch for clients, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<String>,
+    /// Answers each request with a redirection to the same over https: `true` at port 443, or the port.
+    #[schema(required = false, value_type = Value, default = false)]
+    pub redirect_to_https: Value,
 }
 
 /// Reads a listener; `named` by the place it stands in, or by its own key.
@@ -71,8 +93,16 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Opt
     let any = ([0, 0, 0, 0], 0).into();
     let default = model::Listener::new(stand_in, any, Forward::to(GroupName::parse("unnamed").ok()?));
     refuse_later(reader);
+    let protocol = reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value));
+    let tls = listener_tls::read(reader, protocol);
+    let redirect_to_https = reader.or("redirect_to_https", None, redirect_port);
+    if redirect_to_https.is_some() && protocol.is_over_tls() {
+        reader.problem("redirect_to_https", Wrong::new("what comes here is over TLS already"));
+    }
     let listener = model::Listener {
-        protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
+        protocol,
+        tls,
+        redirect_to_https,
         head_timeout: reader.or("head_timeout", default.head_timeout, duration(100 * MS..=HOUR)),
         idle_timeout: reader.or("idle_timeout", default.idle_timeout, duration(100 * MS..=24 * HOUR)),
         body_rate_min_bytes: reader.or("body_rate_min", default.body_rate_min_bytes, size(0..=1 << 30)),
@@ -103,16 +133,27 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Opt
     Some(listener)
 }
 
+fn redirect_port(value: &Value) -> Result<Option<u16>, Wrong> {
+    match value {
+        Value::Bool(is_on) => Ok(is_on.then_some(HTTPS_PORT)),
+        Value::Number(_) => Ok(u16::try_from(count(1..=65535)(value)?).ok()),
+        _ => Err(Wrong::kind("true, false or a port", value)),
+    }
+}
+
 fn refuse_later(reader: &mut Reader<'_>) {
-    reader.later("certificates", &json!([]));
-    reader.later("tls_policy", &json!("intermediate"));
-    reader.later("client_auth", &json!("off"));
-    reader.later("client_ca", &json!(null));
     reader.later("proxy_protocol", &json!("off"));
 }
 
 impl From<&model::Listener> for Listener {
     fn from(listener: &model::Listener) -> Self {
+        let tls = listener.tls.as_ref();
+        let certificates = |tls: &ListenerTls| tls.certificates.iter().map(ToString::to_string).collect();
+        let asked = match tls.map(|tls| &tls.client_auth) {
+            None | Some(ClientAuth::Off) => Asked::Off,
+            Some(ClientAuth::Request(_)) => Asked::Request,
+            Some(ClientAuth::Require(_)) => Asked::Require,
+        };
         Self {
             name: listener.name.to_string(),
             bind: listener.bind.to_string(),
@@ -129,6 +170,15 @@ impl From<&model::Listener> for Listener {
             connections_max: listener.connections_max as u64,
             requests_per_connection_max: listener.requests_per_connection_max,
             trusted_proxies: listener.trusted_proxies.iter().map(ToString::to_string).collect(),
+            certificates: tls.map(certificates).unwrap_or_default(),
+            tls_policy: tls.map_or_else(TlsPolicy::default, |tls| tls.policy).name().to_owned(),
+            client_auth: CLIENT_AUTH.word(asked),
+            client_ca: tls.and_then(|tls| tls.client_auth.ca()).map(|ca| ca.path.to_string_lossy().into_owned()),
+            redirect_to_https: match listener.redirect_to_https {
+                None => false.into(),
+                Some(HTTPS_PORT) => true.into(),
+                Some(port) => port.into(),
+            },
         }
     }
 }

@@ -7,12 +7,14 @@
 //! The structs here describe what is written, and the OpenAPI document; reading goes through the `read_` functions
 //! only. Not here: TOML, lines and columns ([`crate::file`]).
 
+mod certificate;
 mod cookie_keys;
 mod document;
 mod ejection;
 mod global;
 mod health_check;
 mod listener;
+mod listener_tls;
 mod notation;
 mod owned;
 mod problem;
@@ -24,9 +26,10 @@ mod target_group;
 use std::time::Duration;
 
 use lb::model;
-use lb::model::{GroupName, InvalidName, ListenerName, TargetId};
+use lb::model::{CertificateName, GroupName, InvalidName, ListenerName, TargetId};
 use serde_json::Value;
 
+pub use certificate::{Certificate, CertificateBody};
 pub use document::{Document, read_document};
 pub use ejection::Ejection;
 pub use global::{AccessLog, Admin, AdminAuth, Limits, ProcessSettings, Shutdown, State, Workers};
@@ -38,6 +41,7 @@ pub use stickiness::Stickiness;
 pub use target::Target;
 pub use target_group::TargetGroup;
 
+pub(crate) use certificate::write_kept;
 pub(crate) use cookie_keys::{cookie_key_id, read_cookie_keys, write_cookie_keys};
 pub(crate) use document::{pointer_to, pointer_to_listener};
 pub(crate) use owned::{read_adjusted, write_adjusted};
@@ -59,6 +63,14 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// All that is wrong with it, pointers relative to the body.
 pub fn read_listener(name: &ListenerName, body: &Value) -> Result<model::Listener, Problems> {
     reader::read(body, |reader| listener::read(reader, Some(name)))
+}
+
+/// Reads the body of `PUT /v1/certificates/{name}`: `certificate` and `key` in PEM, and `arn`.
+///
+/// # Errors
+/// All that is wrong with it, pointers relative to the body. That the certificate has expired is none.
+pub fn read_certificate(name: &CertificateName, body: &Value) -> Result<model::Certificate, Problems> {
+    reader::read(body, |reader| certificate::read_pem(reader, Some(name)))
 }
 
 /// Reads the body of `PUT /v1/target-groups/{name}`: the keys of `[[target_group]]` less `target`, where `name` may be

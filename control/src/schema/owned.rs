@@ -5,6 +5,7 @@ use lb::model::{self, Config, CookieKeys, GroupName, HeldTarget, Origin, Weight}
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::certificate::{self, write_exported};
 use super::notation::{count, parsed};
 use super::problem::Wrong;
 use super::reader::{self, Reader};
@@ -17,6 +18,8 @@ const FORMAT: u64 = 1;
 /// All that the API owns, and what was adjusted on targets of any owner.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Owned {
+    /// Its certificates. An empty key stands for the one that is there already.
+    pub certificates: Vec<model::Certificate>,
     /// Its listeners.
     pub listeners: Vec<model::Listener>,
     /// Its target groups.
@@ -65,8 +68,10 @@ pub fn write_owned(config: &Config) -> Value {
     };
     let adjusted = targets
         .filter_map(|(name, held)| Some(InGroup { target_group: name.to_string(), what: adjusted_document(held)? }));
+    let certificates = config.certificates.values().filter(|held| held.origin == Origin::Api);
     json!({
         "elbow_state": FORMAT,
+        "certificate": certificates.map(|held| write_exported(&held.wanted)).collect::<Vec<_>>(),
         "listener": listeners.map(|held| Listener::from(&held.wanted)).collect::<Vec<_>>(),
         "target_group": groups.map(|group| TargetGroup::from(&group.settings.wanted)).collect::<Vec<_>>(),
         "target": owned.map(|(name, held)| in_group((name, held))).collect::<Vec<_>>(),
@@ -83,6 +88,7 @@ pub fn read_owned(document: &Value) -> Result<Owned, Problems> {
     reader::read(document, |reader| {
         reader.required("elbow_state", count(FORMAT..=FORMAT))?;
         Some(Owned {
+            certificates: reader.tables("certificate", certificate::read_exported),
             listeners: reader.tables("listener", |reader| listener::read(reader, None)),
             groups: reader.tables("target_group", |reader| target_group::read(reader, None)),
             targets: reader.tables("target", |reader| {

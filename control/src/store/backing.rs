@@ -51,6 +51,10 @@ pub struct Row {
 pub enum RowKey {
     /// A listener, by name.
     Listener(String),
+    /// A certificate, by name.
+    Certificate(String),
+    /// The keys of TLS session tickets.
+    TicketKeys,
     /// A target group, by name.
     TargetGroup(String),
     /// A target, by group and id.
@@ -126,6 +130,8 @@ impl fmt::Display for RowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener(name) => write!(f, "listener {name}"),
+            Self::Certificate(name) => write!(f, "certificate {name}"),
+            Self::TicketKeys => write!(f, "the keys of session tickets"),
             Self::TargetGroup(name) => write!(f, "target group {name}"),
             Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
             Self::Adjusted(group, id) => write!(f, "what was adjusted on target {id} of target group {group}"),

@@ -7,7 +7,7 @@ use lb::listen::BindError;
 use lb::model::{ObjectRef, Rejected};
 
 use super::BackingError;
-use crate::schema::Problems;
+use crate::schema::{Problem, Problems};
 
 /// Why a change was not made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -58,6 +58,12 @@ pub enum ImportError {
     /// It does not fit what is wanted.
     #[error(transparent)]
     Refused(#[from] Refused),
+}
+
+impl From<Problem> for ImportError {
+    fn from(problem: Problem) -> Self {
+        Self::Document(problem.into())
+    }
 }
 
 /// Why a state directory could not be opened. Nothing in it was changed.

@@ -12,6 +12,7 @@ mod open;
 mod publish;
 mod rows;
 mod sqlite;
+mod ticket_keys;
 mod writer;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub use backing::{Backing, BackingError, Commit, Kept, Row, RowKey};
 pub use error::{ImportError, OpenError, Refused};
 pub use open::{Opened, open, open_with};
 
-use crate::schema;
+use crate::{certificates, schema};
 use writer::{Request, Work};
 
 /// The door through which everything wanted enters. Cheap to clone.
@@ -87,6 +88,11 @@ impl Store {
         self.ask(Work::Apply(changes), precondition).await
     }
 
+    /// All that is wanted, as it was last published.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.live.load().config)
+    }
+
     /// All API-owned state as one JSON document, adjustments of file-owned targets and the keys of cookies among it.
     pub fn export(&self) -> Value {
         schema::write_owned(&self.live.load().config)
@@ -99,7 +105,10 @@ impl Store {
     /// # Errors
     /// [`ImportError`]: nothing was changed.
     pub async fn import(&self, state: &Value, precondition: Precondition) -> Result<Applied, ImportError> {
-        let owned = Box::new(schema::read_owned(state)?);
+        let mut owned = Box::new(schema::read_owned(state)?);
+        let fill = move || certificates::fill_owned(&mut owned.listeners).map(|()| owned);
+        let filled = tokio::task::spawn_blocking(fill).await;
+        let owned = filled.map_err(|_| ImportError::Refused(Refused::Stopped))??;
         Ok(self.ask(Work::Replace(owned), precondition).await?)
     }
 

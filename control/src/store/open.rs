@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lb::listen::BoundSockets;
-use lb::model::{Adjustment, Change, Config, CookieKeys, Declared, GroupName, Origin, Rejected, Target};
+use lb::model::{Adjustment, Certificate, Change, Config, CookieKeys, Declared, GroupName, Origin, Rejected, Target};
 use lb::state::{Live, Publisher, Wanted};
 use tokio::sync::{mpsc, oneshot};
 
@@ -75,8 +75,11 @@ impl Opened {
     /// [`Rejected`]: an object has two owners, or the file dropped a group that API-owned objects still need.
     pub fn wanted_with(&self, declared: &Declared) -> Result<Config, Rejected> {
         self.refuse_dropped_groups(declared)?;
-        let Restored { listeners, groups, targets, adjusted, cookie_keys } = &self.restored;
-        let mut changes = vec![Change::PutCookieKeys(cookie_keys.clone())];
+        let Restored { ticket_keys, certificates, listeners, groups, targets, adjusted, cookie_keys } = &self.restored;
+        let mut changes = vec![Change::PutCookieKeys(cookie_keys.clone()), Change::PutTicketKeys(ticket_keys.clone())];
+        let certificate =
+            |(certificate, _): &(Certificate, u64)| Change::PutCertificate(Origin::Api, certificate.clone());
+        changes.extend(certificates.iter().map(certificate));
         changes.extend(groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())));
         changes.push(Change::Declare(Origin::File, declared.clone()));
         let put = |(group, target, _): &(GroupName, Target, u64)| {
@@ -111,6 +114,11 @@ impl Opened {
 
     /// What the API owns keeps its entity tags over a restart.
     fn give_back_revisions(&self, config: &mut Config) {
+        for (certificate, revision) in &self.restored.certificates {
+            if let Some(held) = config.certificates.get_mut(&certificate.name) {
+                Arc::make_mut(held).revision = *revision;
+            }
+        }
         for (listener, revision) in &self.restored.listeners {
             if let Some(held) = config.listeners.get_mut(&listener.name) {
                 Arc::make_mut(held).revision = *revision;

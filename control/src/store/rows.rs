@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use lb::model::{Config, CookieKeys, GroupName, HeldTarget, ListenerName, ObjectRef, Origin, TargetGroup, TargetId};
+use lb::model::{
+    CertificateName, Config, CookieKeys, GroupName, HeldTarget, ListenerName, ObjectRef, Origin, TargetGroup, TargetId,
+    TicketKeys,
+};
 use serde_json::Value;
 
-use super::{BackingError, Commit, Kept, Row, RowKey};
+use super::{BackingError, Commit, Kept, Row, RowKey, ticket_keys};
+use crate::certificates::fill_listener;
 use crate::schema::{self, Adjusted, Problems};
 
 /// What was read, as changes need it: each object with the revision that last changed it.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
+    pub(super) ticket_keys: TicketKeys,
+    pub(super) certificates: Vec<(lb::model::Certificate, u64)>,
     pub(super) listeners: Vec<(lb::model::Listener, u64)>,
     pub(super) groups: Vec<(TargetGroup, u64)>,
     pub(super) targets: Vec<(GroupName, lb::model::Target, u64)>,
@@ -36,6 +42,10 @@ pub(super) fn commit(before: &Config, after: &Config, history: Vec<(u64, String)
         let document = schema::write_cookie_keys(&after.cookie_keys);
         commit.put.push(Row { key: RowKey::CookieKeys, owner: Origin::Api, revision: after.revision, document });
     }
+    if difference.ticket_keys {
+        let document = ticket_keys::write(&after.ticket_keys);
+        commit.put.push(Row { key: RowKey::TicketKeys, owner: Origin::Api, revision: after.revision, document });
+    }
     commit
 }
 
@@ -48,6 +58,11 @@ fn rows_of(config: &Config, object: &ObjectRef) -> Vec<(RowKey, Option<Written>)
             let held = config.listeners.get(name).filter(|held| held.origin == Origin::Api);
             let written = held.map(|held| (held.origin, held.revision, document(schema::Listener::from(&held.wanted))));
             vec![(RowKey::Listener(name.to_string()), written)]
+        }
+        ObjectRef::Certificate(name) => {
+            let held = config.certificates.get(name).filter(|held| held.origin == Origin::Api);
+            let written = held.map(|held| (held.origin, held.revision, schema::write_kept(&held.wanted)));
+            vec![(RowKey::Certificate(name.to_string()), written)]
         }
         ObjectRef::TargetGroup(name) => {
             let held = config.groups.get(name).map(|group| &group.settings);
@@ -102,8 +117,19 @@ impl Restored {
         match &row.key {
             RowKey::Listener(listener) => {
                 let listener = ListenerName::parse(listener).map_err(name)?;
-                self.listeners.push((schema::read_listener(&listener, document).map_err(problems)?, revision));
+                let mut listener = schema::read_listener(&listener, document).map_err(problems)?;
+                if let Err(wrong) = fill_listener(&mut listener) {
+                    // It starts all the same, and vouches for nobody until the file is there again.
+                    tracing::error!(listener = %listener.name, "client_ca: {wrong}");
+                }
+                self.listeners.push((listener, revision));
             }
+            RowKey::Certificate(certificate) => {
+                let certificate = CertificateName::parse(certificate).map_err(name)?;
+                let certificate = schema::read_certificate(&certificate, document).map_err(problems)?;
+                self.certificates.push((certificate, revision));
+            }
+            RowKey::TicketKeys => self.ticket_keys = ticket_keys::read(document)?,
             RowKey::TargetGroup(group) => {
                 let group = GroupName::parse(group).map_err(name)?;
                 self.groups.push((schema::read_target_group(&group, document).map_err(problems)?, revision));

@@ -216,6 +216,8 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
     let in_group = |name: &str| name.split_once('/').map(|(group, id)| (group.to_owned(), id.to_owned()));
     let key = match kind.as_str() {
         "listener" => RowKey::Listener(name),
+        "certificate" => RowKey::Certificate(name),
+        "ticket_keys" => RowKey::TicketKeys,
         "target_group" => RowKey::TargetGroup(name),
         "target" => in_group(&name).map(|(group, id)| RowKey::Target(group, id))?,
         "adjusted" => in_group(&name).map(|(group, id)| RowKey::Adjusted(group, id))?,
@@ -231,6 +233,8 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
 fn kind_and_name(key: &RowKey) -> (&'static str, String) {
     match key {
         RowKey::Listener(name) => ("listener", name.clone()),
+        RowKey::Certificate(name) => ("certificate", name.clone()),
+        RowKey::TicketKeys => ("ticket_keys", String::new()),
         RowKey::TargetGroup(name) => ("target_group", name.clone()),
         RowKey::Target(group, id) => ("target", format!("{group}/{id}")),
         RowKey::Adjusted(group, id) => ("adjusted", format!("{group}/{id}")),

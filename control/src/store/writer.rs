@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lb::listen::BoundSockets;
-use lb::model::{Adjustment, Change, Config, Declared, Origin};
+use lb::model::{Adjustment, Certificate, Change, Config, Declared, ObjectRef, Origin, Rejected};
 use lb::state::Wanted;
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,7 +115,7 @@ impl Writer {
                 let in_words = changes.iter().map(ToString::to_string).collect();
                 (changes, in_words)
             }
-            Work::Replace(owned) => (replace(&draft.config, *owned), vec!["api state is imported".to_owned()]),
+            Work::Replace(owned) => (replace(&draft.config, *owned)?, vec!["api state is imported".to_owned()]),
         };
         let before = Arc::clone(&draft.config);
         let config = Arc::new(before.apply_all(&changes)?);
@@ -141,7 +141,7 @@ impl Writer {
 
 /// The changes after which the API owns exactly `owned`, and nothing is adjusted but what it says. Keys of cookies
 /// stay where it has none: without any, nobody would be known again.
-fn replace(config: &Config, owned: Owned) -> Vec<Change> {
+fn replace(config: &Config, owned: Owned) -> Result<Vec<Change>, Rejected> {
     let adjusted = owned.adjusted.iter();
     let adjusted: HashMap<_, _> = adjusted.map(|(group, adjusted)| ((group, &adjusted.on.id), &adjusted.on)).collect();
     let targets = config.groups.iter().flat_map(|(name, group)| group.targets.values().map(move |held| (name, held)));
@@ -151,10 +151,23 @@ fn replace(config: &Config, owned: Owned) -> Vec<Change> {
     });
     let reset = reset.map(|(group, held)| Change::Adjust(group.clone(), held.declared.clone(), Adjustment::default()));
     let mut changes: Vec<_> = reset.collect();
-    let Owned { listeners, groups, targets, adjusted, cookie_keys } = owned;
-    changes.push(Change::Declare(Origin::Api, Declared { global: None, listeners, target_groups: groups, targets }));
+    let Owned { certificates, listeners, groups, targets, adjusted, cookie_keys } = owned;
+    let certificates = certificates.into_iter().map(|given| with_key(config, given)).collect::<Result<_, _>>()?;
+    let declared = Declared { global: None, certificates, listeners, target_groups: groups, targets };
+    changes.push(Change::Declare(Origin::Api, declared));
     let adjust = |(group, Adjusted { on, adjustment })| Change::Adjust(group, on, adjustment);
     changes.extend(adjusted.into_iter().map(adjust));
     changes.extend(cookie_keys.map(Change::PutCookieKeys));
-    changes
+    Ok(changes)
+}
+
+/// An export holds no private keys: the one that is there already is kept.
+fn with_key(config: &Config, given: Certificate) -> Result<Certificate, Rejected> {
+    if !given.key.pem().is_empty() {
+        return Ok(given);
+    }
+    let held = config.certificates.get(&given.name).filter(|held| held.wanted.chain == given.chain);
+    let key = held.map(|held| held.wanted.key.clone());
+    let key = key.ok_or_else(|| Rejected::KeyMissing(ObjectRef::Certificate(given.name.clone())))?;
+    Ok(Certificate { key, ..given })
 }

@@ -68,7 +68,7 @@ fn may_be_nominated(kind: FieldKind) -> bool {
         FieldKind::Aliasing | FieldKind::Nominated | FieldKind::RequestId => false,
         FieldKind::Other | FieldKind::Cookie | FieldKind::SetCookie | FieldKind::Trailer => true,
         FieldKind::XForwardedFor | FieldKind::XForwardedProto | FieldKind::XForwardedPort => true,
-        FieldKind::Forwarding => true,
+        FieldKind::Forwarding | FieldKind::ClientCertificate => true,
     }
 }
 

@@ -44,6 +44,8 @@ pub enum FieldKind {
     Forwarding,
     /// `X-Request-Id`: passed on if it can be one, else ours takes its place.
     RequestId,
+    /// `X-Amzn-Mtls-*`: what is told of a client's certificate. Ours, or a trusted peer's.
+    ClientCertificate,
     /// `Cookie`.
     Cookie,
     /// `Set-Cookie`.
@@ -79,7 +81,7 @@ pub(super) fn classify(name: &[u8]) -> FieldKind {
     }
 }
 
-/// The kinds of the `X-Forwarded-` family.
+/// The kinds of the `X-Forwarded-` family, and of the `X-Amzn-Mtls-` family, whose names are as long.
 fn forwarding(name: &[u8]) -> FieldKind {
     let (family, member) = name.split_at("x-forwarded-".len());
     let kind = match member.len() {
@@ -89,6 +91,9 @@ fn forwarding(name: &[u8]) -> FieldKind {
         _ => FieldKind::Forwarding,
     };
     match guarded(family, b"x-forwarded-", kind) {
+        FieldKind::Other if matches!(family.get(2), Some(b'a' | b'A')) => {
+            guarded(family, b"x-amzn-mtls-", FieldKind::ClientCertificate)
+        }
         FieldKind::Other if family.eq_ignore_ascii_case(b"x-forwarded-") => FieldKind::Forwarding,
         kind => kind,
     }

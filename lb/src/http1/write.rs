@@ -73,6 +73,8 @@ pub struct Forwarding<'a> {
     pub proto: &'a str,
     /// The listener's port.
     pub port: &'a str,
+    /// What is told of the certificate that the client showed; empty: it showed none.
+    pub certificate: &'a [(&'a str, &'a [u8])],
 }
 
 /// What to change in a request head.
@@ -131,6 +133,9 @@ pub fn write_request_head(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, edi
             FieldKind::Trailer if edits.framing == WrittenFraming::Chunked => copy.field(field),
             FieldKind::Forwarding if forwarding.peer != Peer::Untrusted => copy.field(field),
             FieldKind::RequestId if edits.request_id.is_none() => copy.field(field),
+            FieldKind::ClientCertificate if forwarding.peer == Peer::Trusted && forwarding.certificate.is_empty() => {
+                copy.field(field);
+            }
             FieldKind::XForwardedFor => has_forwarded_for = forwarding.peer != Peer::Untrusted,
             FieldKind::XForwardedProto if forwarding.peer == Peer::Trusted => proto = Some(field.value),
             FieldKind::XForwardedPort if forwarding.peer == Peer::Trusted => port = Some(field.value),
@@ -143,6 +148,9 @@ pub fn write_request_head(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, edi
     write_field(out, b"X-Forwarded-Port", theirs_or_ours(buf, port, forwarding.port));
     if let Some(id) = edits.request_id {
         write_field(out, REQUEST_ID, id);
+    }
+    for (name, value) in forwarding.certificate {
+        write_field(out, name.as_bytes(), value);
     }
     finish(out, edits.framing, edits.connection, edits.fields);
 }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::BoundSocket;
 use super::limits::{Admitted, ConnectionLimit};
-use crate::proxy::{Door, Local, refuse, serve};
+use crate::proxy::{Door, Local, refuse, serve, serve_secure};
 
 /// How long to wait when the process has no file descriptor or memory left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -76,14 +76,20 @@ fn welcome(
     local: &Rc<Local>,
     limit: &Arc<ConnectionLimit>,
 ) {
-    match Admitted::admit(limit, socket, &door.front(), local) {
+    let front = door.front();
+    let is_secure = front.frontend.tls.is_some();
+    match Admitted::admit(limit, socket, &front, local) {
+        Some(admitted) if is_secure => {
+            tokio::task::spawn_local(serve_secure(stream, peer, Rc::clone(door), Rc::clone(local), admitted));
+        }
         Some(admitted) => {
             // The connection is known to `local`, which can end it; the event loop takes it along if it stays.
             tokio::task::spawn_local(serve(stream, peer, Rc::clone(door), Rc::clone(local), admitted));
         }
         None => {
             local.metrics().connections_refused.add(1);
-            if let Some(refusing) = local.refusing() {
+            // A handshake is too much work only to say no.
+            if let Some(refusing) = local.refusing().filter(|_| !is_secure) {
                 tokio::task::spawn_local(refuse(stream, peer, Rc::clone(door), Rc::clone(local), refusing));
             }
         }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::{
-    Adjustment, CookieKey, CookieKeys, Global, GroupName, Listener, ListenerName, Origin, Target, TargetGroup,
-    TargetId, Weight,
+    Adjustment, Certificate, CertificateName, CookieKey, CookieKeys, Global, GroupName, Listener, ListenerName, Origin,
+    Target, TargetGroup, TargetId, TicketKeys, Weight,
 };
 
 /// One wanted change, applied whole or refused whole.
@@ -15,6 +15,10 @@ pub enum Change {
     PutListener(Origin, Listener),
     /// Removes a listener.
     DeleteListener(Origin, ListenerName),
+    /// Creates or replaces a certificate.
+    PutCertificate(Origin, Certificate),
+    /// Removes a certificate that no listener shows.
+    DeleteCertificate(Origin, CertificateName),
     /// Creates or replaces a target group; its targets are not touched.
     PutTargetGroup(Origin, TargetGroup),
     /// Removes a target group that no listener forwards to and that holds no targets of another origin.
@@ -37,6 +41,8 @@ pub enum Change {
     PutCookieKeys(CookieKeys),
     /// Seals cookies with another key from now on; those that older keys sealed still hold.
     RotateCookieKey(CookieKey),
+    /// Replaces the keys of TLS session tickets.
+    PutTicketKeys(TicketKeys),
 }
 
 /// The full set of what one origin wants.
@@ -44,6 +50,8 @@ pub enum Change {
 pub struct Declared {
     /// Process-wide settings; only the file has a say in them.
     pub global: Option<Global>,
+    /// Its certificates.
+    pub certificates: Vec<Certificate>,
     /// Its listeners.
     pub listeners: Vec<Listener>,
     /// Its target groups.
@@ -53,12 +61,14 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// All that is wrong with the set by itself: names given twice, listeners that forward to a group it does not
-    /// declare, addresses bound twice.
+    /// All that is wrong with the set by itself: names given twice, listeners that forward to a group or show a
+    /// certificate it does not declare, addresses bound twice.
     pub fn faults(&self) -> Vec<Rejected> {
         let mut faults = self.twice();
         let groups: HashSet<_> = self.target_groups.iter().map(|group| &group.name).collect();
-        faults.extend(conflicts(self.listeners.iter(), |group| groups.contains(group)));
+        let certificates: HashSet<_> = self.certificates.iter().map(|certificate| &certificate.name).collect();
+        let is_certificate = |name: &CertificateName| certificates.contains(name);
+        faults.extend(conflicts(self.listeners.iter(), |group| groups.contains(group), is_certificate));
         faults
     }
 
@@ -67,16 +77,18 @@ impl Declared {
         let listeners = self.listeners.iter().map(|listener| ObjectRef::Listener(listener.name.clone()));
         let groups = self.target_groups.iter().map(|group| ObjectRef::TargetGroup(group.name.clone()));
         let targets = self.targets.iter().map(|(group, target)| ObjectRef::Target(group.clone(), target.id.clone()));
+        let certificates = self.certificates.iter().map(|given| ObjectRef::Certificate(given.name.clone()));
         let mut seen = HashSet::new();
-        let objects = listeners.chain(groups).chain(targets);
+        let objects = certificates.chain(listeners).chain(groups).chain(targets);
         objects.filter_map(|object| (!seen.insert(object.clone())).then_some(Rejected::Twice(object))).collect()
     }
 }
 
-/// Forwards that lead nowhere, and addresses that two listeners bind.
+/// Forwards that lead nowhere, certificates that are not there, and addresses that two listeners bind.
 pub(super) fn conflicts<'a>(
     listeners: impl Iterator<Item = &'a Listener>,
     is_group: impl Fn(&GroupName) -> bool,
+    is_certificate: impl Fn(&CertificateName) -> bool,
 ) -> Vec<Rejected> {
     let mut binds = HashMap::new();
     let mut conflicts = Vec::new();
@@ -84,6 +96,11 @@ pub(super) fn conflicts<'a>(
         let (name, target_group) = (&listener.name, &listener.forward.target_group);
         if !is_group(target_group) {
             conflicts.push(Rejected::DanglingForward { listener: name.clone(), target_group: target_group.clone() });
+        }
+        let shown = listener.tls.iter().flat_map(|tls| &tls.certificates);
+        for certificate in shown.filter(|certificate| !is_certificate(certificate)) {
+            let (listener, certificate) = (name.clone(), certificate.clone());
+            conflicts.push(Rejected::DanglingCertificate { listener, certificate });
         }
         if listener.bind.port() != 0
             && let Some(other) = binds.insert(listener.bind, name)
@@ -101,6 +118,8 @@ impl fmt::Display for Change {
         match self {
             Self::PutListener(origin, listener) => write!(f, "{origin} puts listener {}", listener.name),
             Self::DeleteListener(origin, name) => write!(f, "{origin} deletes listener {name}"),
+            Self::PutCertificate(origin, certificate) => write!(f, "{origin} puts certificate {}", certificate.name),
+            Self::DeleteCertificate(origin, name) => write!(f, "{origin} deletes certificate {name}"),
             Self::PutTargetGroup(origin, group) => write!(f, "{origin} puts target group {}", group.name),
             Self::DeleteTargetGroup(origin, name) => write!(f, "{origin} deletes target group {name}"),
             Self::PutTarget(origin, group, put) => write!(f, "{origin} puts {}", target(group, &put.id)),
@@ -111,6 +130,7 @@ impl fmt::Display for Change {
             Self::Adjust(group, on, _) => write!(f, "adjusts {}", target(group, &on.id)),
             Self::PutCookieKeys(keys) => write!(f, "puts {} cookie keys", keys.iter().count()),
             Self::RotateCookieKey(key) => write!(f, "rotates the cookie key to {:08x}", key.id),
+            Self::PutTicketKeys(_) => write!(f, "puts another ticket key"),
             Self::Declare(origin, declared) => write!(
                 f,
                 "{origin} declares {} listeners, {} target groups and {} targets",
@@ -127,6 +147,8 @@ impl fmt::Display for Change {
 pub enum ObjectRef {
     /// A listener.
     Listener(ListenerName),
+    /// A certificate.
+    Certificate(CertificateName),
     /// A target group.
     TargetGroup(GroupName),
     /// A target of a group.
@@ -137,6 +159,7 @@ impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener(name) => write!(f, "listener {name}"),
+            Self::Certificate(name) => write!(f, "certificate {name}"),
             Self::TargetGroup(name) => write!(f, "target group {name}"),
             Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
         }
@@ -168,14 +191,25 @@ pub enum Rejected {
         /// The missing group.
         target_group: GroupName,
     },
+    /// A listener shows a certificate that is not there.
+    #[error("listener {listener} shows certificate {certificate}, which does not exist")]
+    DanglingCertificate {
+        /// The listener.
+        listener: ListenerName,
+        /// The missing certificate.
+        certificate: CertificateName,
+    },
+    /// A certificate is to come back without its private key, which is not there.
+    #[error("the private key of {0} is not exported: put the certificate with its key first, or add `key` to it")]
+    KeyMissing(ObjectRef),
     /// Two listeners want the same address.
     #[error("listeners {0} and {1} bind the same address")]
     SameBind(ListenerName, ListenerName),
-    /// A group cannot go while something needs it.
-    #[error("target group {target_group} is still in use by {by}")]
+    /// An object cannot go while something needs it.
+    #[error("{object} is still in use by {by}")]
     InUse {
-        /// The group.
-        target_group: GroupName,
+        /// The object.
+        object: ObjectRef,
         /// What holds it, named.
         by: String,
     },
@@ -191,6 +225,6 @@ impl Rejected {
             0 => format!("targets {named}"),
             more => format!("targets {named} and {more} more"),
         };
-        Self::InUse { target_group: group.clone(), by }
+        Self::InUse { object: ObjectRef::TargetGroup(group.clone()), by }
     }
 }

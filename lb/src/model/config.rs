@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::change::conflicts;
 use super::{
-    Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName, ObjectRef, Rejected, Target, TargetGroup,
-    TargetId, Weight,
+    Certificate, CertificateName, Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName, ObjectRef,
+    Rejected, Target, TargetGroup, TargetId, TicketKeys, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -19,6 +19,10 @@ pub struct Config {
     pub global: Arc<Global>,
     /// The keys of elbow's own cookies.
     pub cookie_keys: Arc<CookieKeys>,
+    /// The keys of TLS session tickets.
+    pub ticket_keys: Arc<TicketKeys>,
+    /// Certificates by name.
+    pub certificates: BTreeMap<CertificateName, Arc<Held<Certificate>>>,
     /// Listeners by name.
     pub listeners: BTreeMap<ListenerName, Arc<Held<Listener>>>,
     /// Target groups, each with its targets, by name.
@@ -113,7 +117,8 @@ impl Config {
             next.make(change)?;
         }
         next.check(self)?;
-        let same_own = next.global == self.global && next.cookie_keys == self.cookie_keys;
+        let same_keys = next.cookie_keys == self.cookie_keys && next.ticket_keys == self.ticket_keys;
+        let same_own = next.global == self.global && same_keys && next.certificates == self.certificates;
         let same = same_own && next.listeners == self.listeners && next.groups == self.groups;
         Ok(if same { self.clone() } else { next })
     }
@@ -122,6 +127,7 @@ impl Config {
     pub fn revision_of(&self, object: &ObjectRef) -> Option<u64> {
         match object {
             ObjectRef::Listener(name) => self.listeners.get(name).map(|held| held.revision),
+            ObjectRef::Certificate(name) => self.certificates.get(name).map(|held| held.revision),
             ObjectRef::TargetGroup(name) => self.groups.get(name).map(|group| group.settings.revision),
             ObjectRef::Target(group, id) => self.target(group, id).map(|held| held.revision),
         }
@@ -136,6 +142,8 @@ impl Config {
         match change {
             Change::PutListener(origin, listener) => self.put_listener(*origin, listener),
             Change::DeleteListener(origin, name) => self.delete_listener(*origin, name),
+            Change::PutCertificate(origin, certificate) => self.put_certificate(*origin, certificate),
+            Change::DeleteCertificate(origin, name) => self.delete_certificate(*origin, name),
             Change::PutTargetGroup(origin, group) => self.put_group(*origin, group),
             Change::DeleteTargetGroup(origin, name) => self.delete_group(*origin, name),
             Change::PutTarget(origin, group, target) => self.put_target(*origin, group, target),
@@ -148,6 +156,10 @@ impl Config {
             },
             Change::Declare(origin, declared) => self.declare(*origin, declared),
             Change::PutCookieKeys(keys) => self.put_cookie_keys(keys.clone()),
+            Change::PutTicketKeys(keys) => {
+                self.ticket_keys = Arc::new(keys.clone());
+                Ok(())
+            }
             Change::RotateCookieKey(key) => self.put_cookie_keys(self.cookie_keys.rotated(key.clone())),
         }
     }
@@ -177,6 +189,27 @@ impl Config {
         let held = self.listeners.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
         owned(held.origin, origin, object)?;
         self.listeners.remove(name);
+        Ok(())
+    }
+
+    fn put_certificate(&mut self, origin: Origin, certificate: &Certificate) -> Result<(), Rejected> {
+        let object = || ObjectRef::Certificate(certificate.name.clone());
+        if let Some(held) = self.certificates.get(&certificate.name) {
+            owned(held.origin, origin, object)?;
+            if held.wanted == *certificate {
+                return Ok(());
+            }
+        }
+        let held = Held { origin, revision: self.revision, wanted: certificate.clone() };
+        self.certificates.insert(certificate.name.clone(), Arc::new(held));
+        Ok(())
+    }
+
+    fn delete_certificate(&mut self, origin: Origin, name: &CertificateName) -> Result<(), Rejected> {
+        let object = || ObjectRef::Certificate(name.clone());
+        let held = self.certificates.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
+        owned(held.origin, origin, object)?;
+        self.certificates.remove(name);
         Ok(())
     }
 
@@ -272,6 +305,12 @@ impl Config {
         if let Some(global) = &declared.global {
             self.global = Arc::new(global.clone());
         }
+        self.certificates.retain(|name, held| {
+            held.origin != origin || declared.certificates.iter().any(|certificate| certificate.name == *name)
+        });
+        for certificate in &declared.certificates {
+            self.put_certificate(origin, certificate)?;
+        }
         self.listeners.retain(|name, held| {
             held.origin != origin || declared.listeners.iter().any(|listener| listener.name == *name)
         });
@@ -324,10 +363,19 @@ impl Config {
     /// What must hold between objects, whatever the change from `before` was.
     fn check(&self, before: &Self) -> Result<(), Rejected> {
         let listeners = self.listeners.values().map(|held| &held.wanted);
-        match conflicts(listeners, |group| self.groups.contains_key(group)).into_iter().next() {
+        let is_group = |group: &GroupName| self.groups.contains_key(group);
+        let is_certificate = |certificate: &CertificateName| self.certificates.contains_key(certificate);
+        match conflicts(listeners, is_group, is_certificate).into_iter().next() {
             None => Ok(()),
             Some(Rejected::DanglingForward { listener, target_group }) if before.groups.contains_key(&target_group) => {
-                Err(Rejected::InUse { target_group, by: format!("listener {listener}") })
+                let object = ObjectRef::TargetGroup(target_group);
+                Err(Rejected::InUse { object, by: format!("listener {listener}") })
+            }
+            Some(Rejected::DanglingCertificate { listener, certificate })
+                if before.certificates.contains_key(&certificate) =>
+            {
+                let object = ObjectRef::Certificate(certificate);
+                Err(Rejected::InUse { object, by: format!("listener {listener}") })
             }
             Some(conflict) => Err(conflict),
         }

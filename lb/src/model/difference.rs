@@ -18,6 +18,8 @@ pub struct Difference {
     pub global: bool,
     /// Whether the keys of cookies are not the same.
     pub cookie_keys: bool,
+    /// Whether the keys of TLS session tickets are not the same.
+    pub ticket_keys: bool,
 }
 
 impl Config {
@@ -26,8 +28,12 @@ impl Config {
         let mut found = Difference {
             global: self.global != next.global,
             cookie_keys: self.cookie_keys != next.cookie_keys,
+            ticket_keys: self.ticket_keys != next.ticket_keys,
             ..Difference::default()
         };
+        compare(&self.certificates, &next.certificates, |name, before, now| {
+            found.note(ObjectRef::Certificate(name.clone()), before, now);
+        });
         compare(&self.listeners, &next.listeners, |name, before, now| {
             found.note(ObjectRef::Listener(name.clone()), before, now);
         });

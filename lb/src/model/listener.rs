@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{Algorithm, GroupName, ListenerName, TargetProtocol};
+use super::{Algorithm, GroupName, ListenerName, ListenerTls, TargetProtocol};
 
 /// A listener as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct Listener {
     pub requests_per_connection_max: u64,
     /// Peers whose forwarding headers are kept and extended.
     pub trusted_proxies: Vec<Network>,
+    /// How it speaks TLS; there exactly where its protocol is over TLS.
+    pub tls: Option<ListenerTls>,
+    /// Answers each request with a redirection to the same over https, at this port.
+    pub redirect_to_https: Option<u16>,
 }
 
 impl Listener {
@@ -59,6 +63,8 @@ impl Listener {
             connections_max: 0,
             requests_per_connection_max: 0,
             trusted_proxies: Vec::new(),
+            tls: None,
+            redirect_to_https: None,
         }
     }
 }
@@ -68,13 +74,24 @@ impl Listener {
 pub enum ListenerProtocol {
     /// HTTP/1.0 and HTTP/1.1 in the clear.
     Http,
+    /// HTTP/1.0 and HTTP/1.1 over TLS.
+    Https,
 }
 
 impl ListenerProtocol {
+    /// Whether clients speak it over TLS.
+    pub fn is_over_tls(self) -> bool {
+        match self {
+            Self::Http => false,
+            Self::Https => true,
+        }
+    }
+
     /// As written in `X-Forwarded-Proto`.
     pub fn scheme(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A value that exists here is legal: newtypes keep their ranges, and what was typed becomes these types at one
 //! seam (`control::schema`). Nothing here knows whether a target is healthy; that is [`crate::state`].
 
+mod certificate;
 mod change;
 mod config;
 mod cookie_keys;
@@ -16,7 +17,11 @@ mod name;
 mod stickiness;
 mod target;
 mod target_group;
+mod ticket_keys;
+mod tls;
+mod tls_policy;
 
+pub use certificate::{Certificate, CertificateFiles, PrivateKey};
 pub use change::{Change, Declared, ObjectRef, Rejected};
 pub use config::{Adjustment, Config, Group, Held, HeldTarget, Origin};
 pub use cookie_keys::{COOKIE_KEYS_MAX, CookieKey, CookieKeys};
@@ -26,7 +31,10 @@ pub use global::{AccessLog, AccessLogDestination, AccessLogFormat, Global, Shutd
 pub use hash_key::{HashKey, InvalidHashKey};
 pub use health_check::{HealthCheck, HealthCheckProtocol, Matcher, OutOfRange, ProbePort, Threshold};
 pub use listener::{Forward, Listener, ListenerProtocol, Network};
-pub use name::{GroupName, InvalidName, ListenerName, TargetId};
+pub use name::{CertificateName, GroupName, InvalidName, ListenerName, TargetId};
 pub use stickiness::{CookieName, InvalidCookieName, OWN_COOKIE_NAME, OnUnavailable, Stickiness, StickyBy};
 pub use target::{Host, HostPort, InvalidAddress, Target, Weight};
 pub use target_group::{Algorithm, TargetGroup, TargetProtocol, WhenAllUnhealthy};
+pub use ticket_keys::{TICKET_KEYS_MAX, TicketKey, TicketKeys};
+pub use tls::{ClientAuth, ListenerTls, TrustFile};
+pub use tls_policy::{TlsOffer, TlsPolicy};

@@ -93,3 +93,9 @@ name!(
     "target id",
     b":[]"
 );
+name!(
+    /// The name of a certificate.
+    CertificateName,
+    "certificate name",
+    b""
+);

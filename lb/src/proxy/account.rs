@@ -105,6 +105,7 @@ impl Account {
         let is_understood = self.is_understood;
         let field = |name| request.value(bytes, name).filter(|_| is_understood).map(Box::from);
         let sent = client.io.sent - self.sent_before;
+        let secured = client.io.secured();
         AccessRecord {
             time: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
             client: client.peer,
@@ -114,6 +115,9 @@ impl Account {
             host: request.host.filter(|_| is_understood).map(|host| host.of(bytes).into()),
             path: if is_understood { request.target.of(bytes).into() } else { Box::default() },
             protocol: if request.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            tls_version: secured.map(|secured| secured.version),
+            tls_cipher: secured.map(|secured| secured.cipher),
+            tls_server_name: secured.and_then(|secured| secured.server_name.clone()),
             status: self.status,
             received_bytes: client.io.received - self.received_before - desk.up.buffer.filled().len() as u64,
             sent_bytes: sent,

@@ -21,7 +21,7 @@ use crate::http1::{Parsed, parse_request};
 use crate::stream::{Ahead, Stream};
 
 /// How long a new connection whose request is not there yet may take when its listener goes.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+pub(super) const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 /// How much unread input is read away, so that the answer arrives and not a reset.
 const LINGER_BYTES_MAX: u64 = 1024 * 1024;
 /// How long that may take.
@@ -251,7 +251,7 @@ impl<S: Stream> Client<S> {
                 let received_max = self.io.received + LINGER_BYTES_MAX;
                 poll_fn(|cx| self.poll_linger(cx, received_max)).await;
             }
-            Next::Close | Next::Request => {}
+            Next::Close | Next::Request => self.io.say_goodbye(),
         }
     }
 

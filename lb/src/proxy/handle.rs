@@ -11,6 +11,7 @@ use super::desk::Desk;
 use super::door::Front;
 use super::error::Failure;
 use super::exchange::{Exchange, Upload};
+use super::redirect::redirect;
 use super::request_id::RequestId;
 use super::respond::answer_to;
 use super::retry::reach;
@@ -59,6 +60,9 @@ async fn forward<S: Stream>(
     account: &mut Account,
 ) -> Result<Next, Failure> {
     admit(desk, front)?;
+    if let Some(port) = front.frontend.listener.redirect_to_https {
+        return redirect(client, desk, front, account, port).await;
+    }
     sticky::recognise(client, desk, front);
     say_continue(client, desk).await?;
     headers::stage_request(desk, front, client)?;
@@ -93,7 +97,7 @@ async fn say_continue<S: Stream>(client: &mut Client<S>, desk: &mut Desk) -> Res
 }
 
 /// Whether the connection may carry another request after this one, as far as we are concerned.
-fn may_keep<S: Stream>(client: &Client<S>, desk: &Desk, front: &Front) -> bool {
+pub(super) fn may_keep<S: Stream>(client: &Client<S>, desk: &Desk, front: &Front) -> bool {
     let requests_max = front.frontend.listener.requests_per_connection_max;
     // A client that has ended its side may have sent its next request before.
     let has_more = !client.has_ended || !desk.up.buffer.is_empty();
@@ -201,7 +205,7 @@ fn note<S: Stream>(client: &Client<S>, front: &Front, failure: Failure) {
 }
 
 /// Sends what is staged for the client and is not a target's.
-async fn send_own<S: Stream>(client: &mut Client<S>, desk: &mut Desk) -> Result<(), Failure> {
+pub(super) async fn send_own<S: Stream>(client: &mut Client<S>, desk: &mut Desk) -> Result<(), Failure> {
     client.deadline.set(Some(Instant::now() + PATIENCE));
     let sent = poll_fn(|cx| match desk.down.poll_write(cx, &mut client.io) {
         Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|_| Failure::ClientLeft)),

@@ -21,6 +21,7 @@ pub(super) fn stage_request<S: Stream>(desk: &mut Desk, front: &Front, client: &
         None => client.io.local_address().map_or_else(String::new, |address| address.to_string()),
     };
     let framing = WrittenFraming::from(request.framing);
+    let shown = client.io.secured().and_then(|secured| Some(secured.peer.as_ref()?.fields()));
     let edits = RequestEdits {
         forwarding: Forwarding {
             peer: match &listener.trusted_proxies[..] {
@@ -31,6 +32,7 @@ pub(super) fn stage_request<S: Stream>(desk: &mut Desk, front: &Front, client: &
             client_address: &client.peer_text,
             proto: listener.protocol.scheme(),
             port: &front.port,
+            certificate: shown.as_ref().map_or(&[], |fields| &fields[..]),
         },
         host_default: &host_default,
         framing,

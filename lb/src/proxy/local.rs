@@ -17,6 +17,7 @@ use super::tether::Tether;
 use crate::explain::Recorder;
 use crate::state::Observer;
 use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
+use crate::tls::{Scratch, Turnstile};
 use crate::upstream::IdleConnections;
 
 /// Connections that may be told at once that there are too many; others are closed without a word.
@@ -34,6 +35,10 @@ pub(crate) struct Local {
     pub(super) observer: Observer,
     /// What is remembered of recent requests.
     pub(crate) recorder: Recorder,
+    /// Where connections encrypt and decrypt.
+    pub(super) scratch: Rc<Scratch>,
+    /// What handshakes take their turn at.
+    pub(super) turnstile: Turnstile,
     telemetry: Arc<Telemetry>,
     tethers: RefCell<HashMap<u64, Rc<Tether>>>,
     tether_next: Cell<u64>,
@@ -58,6 +63,8 @@ impl Local {
             idle: IdleConnections::new(workers),
             observer,
             recorder: Recorder::new(worker, Instant::now()),
+            scratch: Rc::default(),
+            turnstile: Turnstile::default(),
             telemetry: Arc::clone(telemetry),
             tethers: RefCell::default(),
             tether_next: Cell::new(0),

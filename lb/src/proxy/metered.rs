@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::door::Front;
 use crate::stream::{Ahead, Stream};
+use crate::tls::Secured;
 
 /// A client's stream that counts what passes, for its connection and for its listener.
 pub(super) struct Metered<S> {
@@ -101,5 +102,13 @@ impl<S: Stream> Stream for Metered<S> {
 
     fn reset_on_drop(&self) {
         self.stream.reset_on_drop();
+    }
+
+    fn say_goodbye(&mut self) {
+        self.stream.say_goodbye();
+    }
+
+    fn secured(&self) -> Option<&Secured> {
+        self.stream.secured()
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn bind<S>(client: &Client<S>, desk: &mut Desk, reached: &Reached) {
         backend: &reached.link.backend,
         decided: desk.bond.decided,
         seen: &desk.bond.seen,
-        is_secure: frontend.listener.protocol.scheme() == "https",
+        is_secure: frontend.listener.protocol.is_over_tls(),
         random: client.local.random(),
         now: desk.bond.at,
     };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::members::{Roll, call_roll};
+use super::secured::{self, Credentials};
 use super::slow_start;
 use crate::affinity;
 use crate::balance::{self, Candidate};
@@ -85,12 +86,13 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
             pools.insert(forward.clone(), pool);
         }
     }
-    let frontends = frontends(wanted, &pools, previous);
+    let credentials = secured::credentials(&wanted.config, previous);
+    let frontends = frontends(wanted, &pools, &credentials, previous);
     let deadline = |member: &Member| member.leaves_at.or_else(|| member.standing.ends_at());
     let members = pools.values().flat_map(|pool| pool.members.iter()).filter_map(deadline);
     let slow = pools.values().filter_map(|pool| pool.slow_until);
     let wake_at = members.chain(slow).min();
-    Snapshot { generation, config: Arc::clone(&wanted.config), frontends, pools, next_backend, wake_at }
+    Snapshot { generation, config: Arc::clone(&wanted.config), credentials, frontends, pools, next_backend, wake_at }
 }
 
 /// Every group that is wanted, or that still may have targets leaving.
@@ -179,6 +181,7 @@ fn seed(generation: u64, forward: &Forward, now: Now) -> u64 {
 fn frontends(
     wanted: &Wanted,
     pools: &BTreeMap<Forward, Arc<Pool>>,
+    credentials: &Credentials,
     previous: Option<&Snapshot>,
 ) -> BTreeMap<ListenerName, Arc<Frontend>> {
     let frontend = |(name, held): (&ListenerName, &Arc<Held<Listener>>)| {
@@ -186,7 +189,10 @@ fn frontends(
         let socket = wanted.sockets.get(name)?;
         let old = previous.and_then(|previous| previous.frontends.get(name));
         let same_listener = old.filter(|old| *old.listener == held.wanted);
+        let old_tls = old.and_then(|old| old.tls.as_ref());
+        let tls = secured::terminator(&held.wanted, &wanted.config, credentials, old_tls);
         let same = same_listener.filter(|old| Arc::ptr_eq(&old.pool, pool) && Arc::ptr_eq(&old.socket, socket));
+        let same = same.filter(|old| old.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr));
         if let Some(old) = same {
             return Some((name.clone(), Arc::clone(old)));
         }
@@ -194,6 +200,7 @@ fn frontends(
         let frontend = Frontend {
             listener: same_listener.map_or_else(|| held.wanted.clone().into(), |old| Arc::clone(&old.listener)),
             socket: Arc::clone(socket),
+            tls,
             pool: Arc::clone(pool),
             metrics: old.map_or_else(|| ListenerMetrics::new(wanted.workers).into(), |old| Arc::clone(&old.metrics)),
             route: same_route.map_or_else(|| RouteMetrics::new(wanted.workers).into(), |old| Arc::clone(&old.route)),

@@ -14,6 +14,7 @@ mod members;
 mod observe;
 mod past;
 mod publisher;
+mod secured;
 mod sessions;
 mod slow_start;
 mod snapshot;

@@ -9,10 +9,12 @@ use crate::affinity::Affinity;
 use crate::balance::Balancer;
 use crate::listen::BoundSocket;
 use crate::model::{
-    Algorithm, Config, Forward, GroupName, HashKey, HeldTarget, Listener, ListenerName, TargetGroup, TargetId,
+    Algorithm, CertificateName, Config, Forward, GroupName, HashKey, HeldTarget, Listener, ListenerName, TargetGroup,
+    TargetId,
 };
 use crate::state::{Backend, BackendId, Standing};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
+use crate::tls::{Credential, Terminator};
 
 /// All that is live at one moment.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// What was wanted when it was made.
     pub config: Arc<Config>,
+    /// Certificates that are ready to be shown, by name.
+    pub credentials: BTreeMap<CertificateName, Arc<Credential>>,
     /// Listeners, by name.
     pub frontends: BTreeMap<ListenerName, Arc<Frontend>>,
     /// Pools, one for each distinct forward. A group nobody forwards to has one as well, unused.
@@ -39,6 +43,8 @@ pub struct Frontend {
     pub listener: Arc<Listener>,
     /// The sockets it accepts from.
     pub socket: Arc<BoundSocket>,
+    /// What it shakes hands with, where it speaks TLS.
+    pub tls: Option<Arc<Terminator>>,
     /// Who answers its requests.
     pub pool: Arc<Pool>,
     /// Its counters.

@@ -44,6 +44,12 @@ pub struct AccessRecord {
     pub path: Box<[u8]>,
     /// The protocol, as in `HTTP/1.1`.
     pub protocol: &'static str,
+    /// The version of TLS, as in `TLSv1.3`; none: it came in the clear.
+    pub tls_version: Option<&'static str>,
+    /// The cipher suite, as OpenSSL calls it.
+    pub tls_cipher: Option<&'static str>,
+    /// The name that was asked for in the handshake.
+    pub tls_server_name: Option<Box<str>>,
     /// The status of the answer; none when the client left before one began.
     pub status: Option<u16>,
     /// Bytes received from the client, head and body.

@@ -53,8 +53,53 @@ impl NoncompliantClass {
     pub const LABELS: [&'static str; 3] = ["acceptable", "ambiguous", "severe"];
 }
 
+/// How a TLS handshake with a client ended (`elbow_tls_handshakes_total{result}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HandshakeResult {
+    /// The connection is encrypted.
+    Success = 0,
+    /// It took too long.
+    Timeout = 1,
+    /// The client left.
+    Left = 2,
+    /// The client speaks HTTP in the clear.
+    Plaintext = 3,
+    /// The client and the listener have no version, cipher suite or the like in common.
+    NothingInCommon = 4,
+    /// The client's certificate is missing, or nobody vouches for it.
+    ClientCertificate = 5,
+    /// The client does not like what it was shown.
+    RefusedByClient = 6,
+    /// What the client sends is no handshake, or too long for one.
+    Malformed = 7,
+    /// The listener cannot speak TLS; the log says why.
+    Unable = 8,
+    /// elbow stopped.
+    Cut = 9,
+}
+
+impl HandshakeResult {
+    /// The label of each, in order.
+    pub const LABELS: [&'static str; 10] = [
+        "success",
+        "timeout",
+        "client_left",
+        "plaintext",
+        "nothing_in_common",
+        "client_certificate",
+        "refused_by_client",
+        "malformed",
+        "unable",
+        "cut",
+    ];
+}
+
+/// The kinds of sessions that are counted apart: version, and whether an earlier one was resumed.
+pub const SESSION_KINDS: [[&str; 2]; 4] = [["1.2", "false"], ["1.2", "true"], ["1.3", "false"], ["1.3", "true"]];
+
 /// Statuses of answers that elbow makes itself, in the order of their counters.
-pub const LB_CODES: [u16; 14] = [400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
+pub const LB_CODES: [u16; 16] = [301, 308, 400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
 
 /// What a listener counts.
 #[derive(Debug)]
@@ -78,6 +123,10 @@ pub struct ListenerCells {
     pub lb_responses: [Counter; LB_CODES.len()],
     /// Requests that were not compliant, by [`NoncompliantClass`].
     pub noncompliant: [Counter; NoncompliantClass::LABELS.len()],
+    /// TLS handshakes, by [`HandshakeResult`].
+    pub tls_handshakes: [Counter; HandshakeResult::LABELS.len()],
+    /// TLS sessions, by [`SESSION_KINDS`].
+    pub tls_sessions: [Counter; SESSION_KINDS.len()],
 }
 
 impl ListenerMetrics {
@@ -93,6 +142,17 @@ impl ListenerCells {
         if let Some(index) = LB_CODES.iter().position(|&code| code == status) {
             self.lb_responses[index].add(1);
         }
+    }
+
+    /// Counts a TLS handshake that led to a session.
+    pub fn handshake_succeeded(&self, is_tls13: bool, is_resumed: bool) {
+        self.tls_handshakes[HandshakeResult::Success as usize].add(1);
+        self.tls_sessions[2 * usize::from(is_tls13) + usize::from(is_resumed)].add(1);
+    }
+
+    /// Counts a TLS handshake that led to nothing.
+    pub fn handshake_failed(&self, result: HandshakeResult) {
+        self.tls_handshakes[result as usize].add(1);
     }
 
     /// Counts a request that was not compliant.

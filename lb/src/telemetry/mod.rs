@@ -13,8 +13,8 @@ mod render;
 pub use access_log::{AccessLog, AccessLogThread, AccessRecord, EndReason};
 pub use cells::{Counter, Gauge, Histogram, Sharded};
 pub use handles::{
-    BackendMetrics, ByClass, CodeClass, GroupCells, GroupMetrics, LB_CODES, ListenerCells, ListenerMetrics,
-    NoncompliantClass, RouteCells, RouteMetrics, StickyResult, WorkerMetrics,
+    BackendMetrics, ByClass, CodeClass, GroupCells, GroupMetrics, HandshakeResult, LB_CODES, ListenerCells,
+    ListenerMetrics, NoncompliantClass, RouteCells, RouteMetrics, SESSION_KINDS, StickyResult, WorkerMetrics,
 };
 pub use names::{Kind, METRICS, Metric};
 pub use render::render;

@@ -75,6 +75,12 @@ metrics! {
         "Bytes sent to clients.";
     NONCOMPLIANT_REQUESTS: Counter "elbow_noncompliant_requests_total" { "listener", "class" }
         "Requests that were not as the RFCs write them; ambiguous and severe ones were refused.";
+    TLS_HANDSHAKES: Counter "elbow_tls_handshakes_total" { "listener", "result" }
+        "TLS handshakes with clients, by how they ended.";
+    TLS_SESSIONS: Counter "elbow_tls_sessions_total" { "listener", "version", "resumed" }
+        "TLS sessions with clients, by version and whether an earlier one was resumed.";
+    TLS_CERT_NOT_AFTER: Gauge "elbow_tls_cert_not_after_seconds" { "certificate" }
+        "When a certificate ends, in seconds since the Unix epoch.";
     CONNECTIONS_REFUSED: Counter "elbow_connections_refused_total" {}
         "Client connections refused because a limit on connections was reached.";
     WORKER_PANICS: Counter "elbow_worker_panics_total" {}

@@ -4,14 +4,15 @@
 //! counted (`handles`), what it is called (`names`).
 
 use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
 
 use prometheus::TextEncoder;
 use prometheus::proto;
 
 use super::names::{self, Kind, Metric};
 use super::{
-    CodeClass, Counter, GroupCells, Histogram, LB_CODES, ListenerCells, NoncompliantClass, RouteMetrics, StickyResult,
-    Telemetry, process,
+    CodeClass, Counter, GroupCells, HandshakeResult, Histogram, LB_CODES, ListenerCells, NoncompliantClass,
+    RouteMetrics, SESSION_KINDS, StickyResult, Telemetry, process,
 };
 use crate::state::{Member, Pool, Snapshot, TargetState};
 
@@ -21,7 +22,14 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
     for frontend in snapshot.frontends.values() {
         let listener = frontend.listener.name.as_str();
         listener_samples(&mut exposition, listener, frontend.metrics.workers.iter());
+        if frontend.tls.is_some() {
+            tls_samples(&mut exposition, listener, frontend.metrics.workers.iter());
+        }
         route_samples(&mut exposition, listener, frontend.pool.forward.target_group.as_str(), &frontend.route);
+    }
+    for (name, credential) in &snapshot.credentials {
+        let not_after = credential.facts.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+        exposition.add(names::TLS_CERT_NOT_AFTER, &[name.as_str()], not_after.as_secs() as f64);
     }
     // Several forwards to one group make several pools, which share its counters and targets: one speaks for all.
     for pool in snapshot.groups() {
@@ -56,6 +64,21 @@ fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iter
     }
     for (class, count) in NoncompliantClass::LABELS.iter().zip(noncompliant) {
         out.add(names::NONCOMPLIANT_REQUESTS, &[listener, class], count as f64);
+    }
+}
+
+fn tls_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iterator<Item = &'a ListenerCells>) {
+    let mut handshakes = [0; HandshakeResult::LABELS.len()];
+    let mut sessions = [0; SESSION_KINDS.len()];
+    for cells in workers {
+        add_each(&mut handshakes, &cells.tls_handshakes);
+        add_each(&mut sessions, &cells.tls_sessions);
+    }
+    for (result, count) in HandshakeResult::LABELS.iter().zip(handshakes) {
+        out.add(names::TLS_HANDSHAKES, &[listener, result], count as f64);
+    }
+    for ([version, resumed], count) in SESSION_KINDS.iter().zip(sessions) {
+        out.add(names::TLS_SESSIONS, &[listener, version, resumed], count as f64);
     }
 }
 

@@ -18,7 +18,7 @@ const HEAD: RequestContext = RequestContext { is_head: true, asked_websocket: fa
 const WEBSOCKET: RequestContext = RequestContext { is_head: false, asked_websocket: true };
 
 const OURS: Forwarding<'_> =
-    Forwarding { peer: Peer::Unchecked, client_address: "192.0.2.1", proto: "http", port: "8080" };
+    Forwarding { peer: Peer::Unchecked, client_address: "192.0.2.1", proto: "http", port: "8080", certificate: &[] };
 
 /// Parses a request that is there in full: `None` when it is not.
 fn request(raw: impl AsRef<[u8]>) -> Result<Option<RequestHead>, RequestRefusal> {

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod balancing;
+#[path = "../../../tests/harness/ca.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "it is the vocabulary of another test binary too")]
+pub(crate) mod ca;
 pub(crate) mod course;
 pub(crate) mod house;
 
@@ -11,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use lb::listen::BoundSockets;
 use lb::model::{
-    Change, Config, Forward, GroupName, HostPort, Listener, ListenerName, ListenerProtocol, Origin, Target,
-    TargetGroup, TargetId, Weight,
+    Certificate, CertificateName, Change, ClientAuth, Config, Forward, GroupName, HostPort, Listener, ListenerName,
+    ListenerProtocol, ListenerTls, Origin, PrivateKey, Target, TargetGroup, TargetId, TlsPolicy, Weight,
 };
 use lb::state::{HealthState, Verdict, Wanted};
 
@@ -44,6 +47,23 @@ impl Want {
     pub(crate) fn listener(self, name: &str, group: &str) -> Self {
         let forward = Forward::to(group_name(group));
         self.group(group).with(&Change::PutListener(Origin::Api, listener(name, forward)))
+    }
+
+    /// A listener that speaks TLS and shows one certificate, which is made with it.
+    pub(crate) fn secure_listener(self, name: &str, group: &str, issued: &ca::Issued) -> Self {
+        let certificate = Certificate {
+            name: CertificateName::parse(name).expect("a legal name"),
+            arn: None,
+            files: None,
+            chain: issued.certificate.as_str().into(),
+            key: PrivateKey::new(&issued.key),
+        };
+        let policy = TlsPolicy::default();
+        let tls = ListenerTls { certificates: vec![certificate.name.clone()], policy, client_auth: ClientAuth::Off };
+        let plain = listener(name, Forward::to(group_name(group)));
+        let secure = Listener { protocol: ListenerProtocol::Https, tls: Some(tls), ..plain };
+        let want = self.group(group).with(&Change::PutCertificate(Origin::Api, certificate));
+        want.with(&Change::PutListener(Origin::Api, secure))
     }
 
     pub(crate) fn group(self, name: &str) -> Self {
@@ -115,6 +135,8 @@ pub(crate) fn listener(name: &str, forward: Forward) -> Listener {
         connections_max: 0,
         requests_per_connection_max: 0,
         trusted_proxies: Vec::new(),
+        tls: None,
+        redirect_to_https: None,
     }
 }
 

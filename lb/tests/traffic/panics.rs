@@ -47,6 +47,7 @@ fn snapshot(want: &Want) -> Snapshot {
         metrics: Arc::clone(&frontend.pool.metrics),
     };
     *frontend = Arc::new(Frontend {
+        tls: None,
         listener: Arc::clone(&frontend.listener),
         socket: Arc::clone(&frontend.socket),
         pool: Arc::new(pool),

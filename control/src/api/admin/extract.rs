@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use lb::model::{GroupName, ListenerName, ObjectRef, TargetId};
+use lb::model::{CertificateName, GroupName, ListenerName, ObjectRef, TargetId};
 use serde_json::Value;
 
 use super::problem::{Kind, Problem};
@@ -59,6 +59,9 @@ async fn bytes_of(body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem>
 /// A listener, named in the path.
 pub(super) struct ListenerPath(pub(super) ListenerName);
 
+/// A certificate, named in the path.
+pub(super) struct CertificatePath(pub(super) CertificateName);
+
 /// A target group, named in the path.
 pub(super) struct GroupPath(pub(super) GroupName);
 
@@ -71,6 +74,12 @@ pub(super) struct TargetPath {
 impl ListenerPath {
     pub(super) fn object(&self) -> ObjectRef {
         ObjectRef::Listener(self.0.clone())
+    }
+}
+
+impl CertificatePath {
+    pub(super) fn object(&self) -> ObjectRef {
+        ObjectRef::Certificate(self.0.clone())
     }
 }
 
@@ -97,6 +106,15 @@ impl<S: Send + Sync> FromRequestParts<S> for ListenerPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let name: String = path(parts, state).await?;
         Ok(Self(ListenerName::parse(&name)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CertificatePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let name: String = path(parts, state).await?;
+        Ok(Self(CertificateName::parse(&name)?))
     }
 }
 

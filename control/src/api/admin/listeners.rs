@@ -10,9 +10,10 @@ use lb::state::Snapshot;
 
 use super::Api;
 use super::extract::{JsonBody, ListenerPath, OBJECT_BYTES_MAX, missing};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
 use super::views::{ListenerView, writable};
+use crate::certificates::fill_listener;
 use crate::schema;
 use crate::store::Refused;
 
@@ -52,7 +53,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: ListenerPath) -> Resu
         (status = 201, description = "It was created", body = ListenerView, headers(("ETag" = String))),
         (status = 400, description = "The body is not JSON, or that is no name"),
         (status = 408, description = "The body took too long"),
-        (status = 409, description = "It belongs to another owner, its address cannot be had, or its group is missing"),
+        (status = 409, description = "It belongs to another owner, its address cannot be had, or its group or a certificate is missing"),
         (status = 412, description = "The precondition does not hold"),
         (status = 413, description = "The body is too large"),
         (status = 415, description = "The body is not JSON"),
@@ -67,7 +68,10 @@ pub(super) async fn put(
     headers: HeaderMap,
     JsonBody(body): JsonBody<OBJECT_BYTES_MAX>,
 ) -> Result<Response, Problem> {
-    let listener = schema::read_listener(&path.0, &writable(body, ListenerView::READ_ONLY))?;
+    let mut listener = schema::read_listener(&path.0, &writable(body, ListenerView::READ_ONLY))?;
+    let filled = tokio::task::spawn_blocking(move || fill_listener(&mut listener).map(|()| listener)).await;
+    let listener = filled.map_err(|_| Problem::stopping())?;
+    let listener = listener.map_err(|wrong| Problem::new(Kind::Invalid, wrong.to_string()).at("/client_ca"))?;
     let precondition = precondition(&headers, || path.object())?;
     let change = Change::PutListener(Origin::Api, listener);
     let applied = api.context.store.apply(vec![change], precondition).await.map_err(refused)?;
@@ -115,6 +119,7 @@ fn view(snapshot: &Snapshot, name: &ListenerName) -> Option<ListenerView> {
 fn refused(refused: Refused) -> Problem {
     let pointer = match &refused {
         Refused::Rejected(Rejected::DanglingForward { .. }) => Some("/target_group"),
+        Refused::Rejected(Rejected::DanglingCertificate { .. }) => Some("/certificates"),
         Refused::Rejected(Rejected::SameBind(..)) | Refused::Bind(_) => Some("/bind"),
         _ => None,
     };

@@ -1,10 +1,11 @@
 //! The admin API: what is wanted and what is live as JSON over HTTP, errors as RFC 9457 problems, and metrics.
 //!
-//! One file a resource: [`listeners`], [`target_groups`], [`targets`], [`config`], [`state`], [`cookie_keys`],
+//! One file a resource: [`listeners`], [`certificates`], [`target_groups`], [`targets`], [`config`], [`state`], [`cookie_keys`],
 //! [`reload`], [`events`], [`explain`], [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
 //! (`ETag`, `If-Match`), [`extract`] (bodies, names, queries), [`wait`] and [`views`] (what representations hold).
 //! [`serve()`] runs it on the control side's runtime, never on a worker.
 
+mod certificates;
 mod config;
 mod cookie_keys;
 mod elb_query;
@@ -130,6 +131,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(config::get))
         .routes(routes!(listeners::list))
         .routes(routes!(listeners::get, listeners::put, listeners::delete))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::get, certificates::put, certificates::delete))
         .routes(routes!(target_groups::list))
         .routes(routes!(target_groups::get, target_groups::put, target_groups::delete))
         .routes(routes!(targets::list))

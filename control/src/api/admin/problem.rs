@@ -237,8 +237,8 @@ fn kind_of(rejected: &Rejected) -> Kind {
     match rejected {
         Rejected::NotFound(_) => Kind::NotFound,
         Rejected::OwnedBy { .. } => Kind::OwnedElsewhere,
-        Rejected::Twice(_) => Kind::Invalid,
-        Rejected::DanglingForward { .. } | Rejected::InUse { .. } => Kind::InUse,
+        Rejected::Twice(_) | Rejected::KeyMissing(_) => Kind::Invalid,
+        Rejected::DanglingForward { .. } | Rejected::DanglingCertificate { .. } | Rejected::InUse { .. } => Kind::InUse,
         Rejected::SameBind(..) => Kind::AddressTaken,
     }
 }

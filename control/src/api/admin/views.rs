@@ -218,7 +218,7 @@ impl GroupWantedView {
 /// Which object something is about.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub(super) struct ObjectView {
-    /// `listener`, `target_group` or `target`.
+    /// `listener`, `certificate`, `target_group` or `target`.
     kind: &'static str,
     /// Its name or id.
     name: String,
@@ -232,6 +232,7 @@ impl From<&ObjectRef> for ObjectView {
         let view = |kind, name: &dyn ToString| Self { kind, name: name.to_string(), target_group: None };
         match object {
             ObjectRef::Listener(name) => view("listener", name),
+            ObjectRef::Certificate(name) => view("certificate", name),
             ObjectRef::TargetGroup(name) => view("target_group", name),
             ObjectRef::Target(group, id) => Self { target_group: Some(group.to_string()), ..view("target", id) },
         }

@@ -26,6 +26,9 @@ pub(super) fn write_line(line: &mut Vec<u8>, record: &AccessRecord) {
     text(line, "host", record.host.as_deref());
     text(line, "path", Some(&record.path));
     text(line, "protocol", Some(record.protocol.as_bytes()));
+    text(line, "tls_version", record.tls_version.map(str::as_bytes));
+    text(line, "tls_cipher", record.tls_cipher.map(str::as_bytes));
+    text(line, "tls_server_name", record.tls_server_name.as_deref().map(str::as_bytes));
     number(line, "status", record.status);
     number(line, "received_bytes", Some(record.received_bytes));
     number(line, "sent_bytes", Some(record.sent_bytes));

@@ -1,0 +1,194 @@
+//! `/v1/certificates`: what listeners show over TLS. A private key goes in and never comes out again.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use lb::model::{CertificateName, Change, Origin};
+use lb::state::Snapshot;
+use lb::tls::read_certificate;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::extract::{CertificatePath, JsonBody, OBJECT_BYTES_MAX, missing};
+use super::problem::{Kind, Problem};
+use super::tags::{precondition, tagged};
+use super::views::{rfc3339, writable};
+use crate::certificates::validity;
+use crate::schema;
+
+/// A certificate, less its private key.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub(super) struct CertificateView {
+    /// Its name.
+    name: String,
+    /// The name that clients of the ELB API know it by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arn: Option<String>,
+    /// The certificate and those that vouch for it, in PEM.
+    certificate: String,
+    /// The file it is read from, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cert: Option<String>,
+    /// Whom it is about.
+    subject: String,
+    /// The names and addresses it is for.
+    names: Vec<String>,
+    /// Who vouches for it.
+    issuer: String,
+    /// Its serial number, in hexadecimal.
+    serial: String,
+    /// From when on it holds.
+    #[schema(format = DateTime)]
+    not_before: String,
+    /// Until when it holds.
+    #[schema(format = DateTime)]
+    not_after: String,
+    /// SHA-256 over all of it, in hexadecimal.
+    fingerprint: String,
+    /// The kind of its key, as in `ECDSA P-256`.
+    key_type: String,
+    /// The listeners that show it.
+    used_by: Vec<String>,
+    /// Who owns it: `file` or `api`.
+    owner: String,
+    /// The revision that last changed it; its `ETag`.
+    revision: u64,
+}
+
+/// Keys of a representation that a write ignores.
+const READ_ONLY: &[&str] = &[
+    "cert",
+    "subject",
+    "names",
+    "issuer",
+    "serial",
+    "not_before",
+    "not_after",
+    "fingerprint",
+    "key_type",
+    "used_by",
+    "owner",
+    "revision",
+];
+
+/// Every certificate.
+#[utoipa::path(get, path = "/v1/certificates", operation_id = "list_certificates", tag = "certificates", responses(
+    (status = 200, description = "Each of them, by name", body = Vec<CertificateView>, headers(("ETag" = String))),
+))]
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
+    let snapshot = api.snapshot();
+    let views: Vec<_> = snapshot.credentials.keys().filter_map(|name| view(&snapshot, name)).collect();
+    tagged(StatusCode::OK, snapshot.config.revision, &views)
+}
+
+/// One certificate.
+#[utoipa::path(get, path = "/v1/certificates/{name}", operation_id = "get_certificate", tag = "certificates",
+    params(("name" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, description = "The certificate", body = CertificateView, headers(("ETag" = String))),
+        (status = 400, description = "That is no name"),
+        (status = 404, description = "There is none of that name"),
+    )
+)]
+pub(super) async fn get(State(api): State<Arc<Api>>, path: CertificatePath) -> Result<Response, Problem> {
+    present(&api.snapshot(), &path, StatusCode::OK)
+}
+
+/// Creates a certificate or replaces it. Listeners that show it do so from the next handshake on; connections stay.
+#[utoipa::path(put, path = "/v1/certificates/{name}", operation_id = "put_certificate", tag = "certificates",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
+    ),
+    request_body = schema::CertificateBody,
+    responses(
+        (status = 200, description = "It was there, and is now so", body = CertificateView, headers(("ETag" = String))),
+        (status = 201, description = "It was created", body = CertificateView, headers(("ETag" = String))),
+        (status = 400, description = "The body is not JSON, or that is no name"),
+        (status = 408, description = "The body took too long"),
+        (status = 409, description = "It belongs to another owner"),
+        (status = 412, description = "The precondition does not hold"),
+        (status = 413, description = "The body is too large"),
+        (status = 415, description = "The body is not JSON"),
+        (status = 422, description = "It is no certificate, its key is not its own, or it does not hold now"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn put(
+    State(api): State<Arc<Api>>,
+    path: CertificatePath,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<OBJECT_BYTES_MAX>,
+) -> Result<Response, Problem> {
+    let certificate = schema::read_certificate(&path.0, &writable(body, READ_ONLY))?;
+    if let Ok(facts) = read_certificate(&certificate.chain, certificate.key.pem()) {
+        validity(&facts, SystemTime::now()).map_err(|why| Problem::new(Kind::Invalid, why).at("/certificate"))?;
+    }
+    let precondition = precondition(&headers, || path.object())?;
+    let change = Change::PutCertificate(Origin::Api, certificate);
+    let applied = api.context.store.apply(vec![change], precondition).await?;
+    let existed = applied.before.certificates.contains_key(&path.0);
+    present(&api.snapshot(), &path, if existed { StatusCode::OK } else { StatusCode::CREATED })
+}
+
+/// Removes a certificate that no listener shows.
+#[utoipa::path(delete, path = "/v1/certificates/{name}", operation_id = "delete_certificate", tag = "certificates",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "That is no name"),
+        (status = 404, description = "There is none of that name"),
+        (status = 409, description = "It belongs to another owner, or a listener shows it"),
+        (status = 412, description = "The precondition does not hold"),
+        (status = 503, description = "elbow is stopping"),
+        (status = 504, description = "It stands, but not every worker has taken it up in time"),
+    )
+)]
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    path: CertificatePath,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let precondition = precondition(&headers, || path.object())?;
+    api.context.store.apply(vec![Change::DeleteCertificate(Origin::Api, path.0)], precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn present(snapshot: &Snapshot, path: &CertificatePath, status: StatusCode) -> Result<Response, Problem> {
+    let view = view(snapshot, &path.0).ok_or_else(|| missing(&path.object()))?;
+    Ok(tagged(status, view.revision, &view))
+}
+
+fn view(snapshot: &Snapshot, name: &CertificateName) -> Option<CertificateView> {
+    let credential = snapshot.credentials.get(name)?;
+    let (held, facts) = (&credential.held, &credential.facts);
+    let shows =
+        |listener: &&lb::model::Listener| listener.tls.as_ref().is_some_and(|tls| tls.certificates.contains(name));
+    let listeners = snapshot.config.listeners.values().map(|held| &held.wanted).filter(shows);
+    let files = held.wanted.files.as_ref();
+    Some(CertificateView {
+        name: name.to_string(),
+        arn: held.wanted.arn.as_deref().map(str::to_owned),
+        certificate: held.wanted.chain.to_string(),
+        cert: files.map(|files| files.cert.to_string_lossy().into_owned()),
+        subject: facts.subject.clone(),
+        names: facts.names.clone(),
+        issuer: facts.issuer.clone(),
+        serial: facts.serial.clone(),
+        not_before: rfc3339(facts.not_before),
+        not_after: rfc3339(facts.not_after),
+        fingerprint: facts.fingerprint.clone(),
+        key_type: facts.key_type.clone(),
+        used_by: listeners.map(|listener| listener.name.to_string()).collect(),
+        owner: held.origin.to_string(),
+        revision: held.revision,
+    })
+}

@@ -1,0 +1,226 @@
+//! The one who looks after certificates while elbow runs: takes over files that were changed, makes a new key for
+//! session tickets when one is due, and warns of certificates that are about to end.
+
+use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use lb::model::{Certificate, CertificateName, Change, Config, Held, Listener, ObjectRef, TicketKey, TicketKeys};
+use lb::state::{Live, Snapshot};
+use lb::tls::TICKET_KEY_LIFETIME;
+use rand::RngCore;
+use tokio::task::JoinHandle;
+
+use super::{Ended, day, fill_certificate, fill_listener, validity};
+use crate::store::{Precondition, Refused, Store};
+
+/// How often files are looked at. A file that changed is taken over once two looks in a row find it the same.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long before its end a certificate is warned of.
+const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// How often.
+const WARN_INTERVAL: Duration = Duration::from_secs(12 * 3600);
+
+/// The task that looks after certificates. It ends with this.
+#[derive(Debug)]
+pub struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    /// Starts it, on the runtime of the control side.
+    pub fn start(store: Store, live: Arc<Live>) -> Self {
+        let task = Task { store, live, seen: HashMap::new(), warned: HashMap::new() };
+        Self(tokio::spawn(task.run()))
+    }
+
+    /// Returns when it has died.
+    pub async fn ended(&mut self) {
+        // A panic is in the log already.
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Task {
+    store: Store,
+    live: Arc<Live>,
+    /// What was seen of each file, and whether what stands in it was dealt with.
+    seen: HashMap<PathBuf, Seen>,
+    /// When each certificate was warned of last.
+    warned: HashMap<CertificateName, Instant>,
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    stamp: Option<Stamp>,
+    is_settled: bool,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let snapshot = self.live.load();
+            self.renew_ticket_keys(&snapshot.config).await;
+            self.take_over_files(&snapshot.config).await;
+            self.warn(&snapshot);
+        }
+    }
+
+    /// Takes over what stands in files that have changed and rest now.
+    async fn take_over_files(&mut self, config: &Config) {
+        let paths = files_of(config);
+        self.seen.retain(|path, _| paths.contains(path));
+        let mut settled = BTreeSet::new();
+        for path in paths {
+            let stamp = stamp(&path);
+            match self.seen.get_mut(&path) {
+                // What was read when the configuration was, a moment ago, is what stands there.
+                None => drop(self.seen.insert(path, Seen { stamp, is_settled: true })),
+                Some(seen) if seen.stamp != stamp => *seen = Seen { stamp, is_settled: false },
+                Some(seen) if !seen.is_settled => {
+                    seen.is_settled = true;
+                    settled.insert(path);
+                }
+                Some(_) => {}
+            }
+        }
+        if settled.is_empty() {
+            return;
+        }
+        let is_settled = |path: &Path| self.seen.get(path).is_none_or(|seen| seen.is_settled);
+        for held in config.certificates.values() {
+            let Some(files) = &held.wanted.files else { continue };
+            let has_changed = settled.contains(&files.cert) || settled.contains(&files.key);
+            // A certificate and its key are replaced one after the other.
+            if has_changed && is_settled(&files.cert) && is_settled(&files.key) {
+                self.take_over_certificate(held).await;
+            }
+        }
+        for held in config.listeners.values() {
+            let ca = held.wanted.tls.as_ref().and_then(|tls| tls.client_auth.ca());
+            if ca.is_some_and(|ca| settled.contains(&ca.path)) {
+                self.take_over_trust(held).await;
+            }
+        }
+    }
+
+    async fn take_over_certificate(&self, held: &Held<Certificate>) {
+        let mut certificate = held.wanted.clone();
+        let name = certificate.name.clone();
+        let read = move || {
+            let outcome = fill_certificate(&mut certificate, Ended::Refused, SystemTime::now());
+            outcome.map(|()| certificate).map_err(|(_, wrong)| wrong.to_string())
+        };
+        let certificate = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(certificate)) if certificate == held.wanted => return,
+            Ok(Ok(certificate)) => certificate,
+            Ok(Err(why)) => {
+                return tracing::warn!(certificate = %name, "its files changed, and the old one stays in use: {why}");
+            }
+            Err(_) => return,
+        };
+        let change = Change::PutCertificate(held.origin, certificate);
+        self.apply(change, ObjectRef::Certificate(name), held.revision, "its files changed").await;
+    }
+
+    async fn take_over_trust(&self, held: &Held<Listener>) {
+        let mut listener = held.wanted.clone();
+        let name = listener.name.clone();
+        let read = move || fill_listener(&mut listener).map(|()| listener).map_err(|wrong| wrong.to_string());
+        let listener = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(listener)) if listener == held.wanted => return,
+            Ok(Ok(listener)) => listener,
+            Ok(Err(why)) => {
+                return tracing::warn!(listener = %name, "client_ca changed, and the old one stays in use: {why}");
+            }
+            Err(_) => return,
+        };
+        let change = Change::PutListener(held.origin, listener);
+        self.apply(change, ObjectRef::Listener(name), held.revision, "client_ca changed").await;
+    }
+
+    async fn apply(&self, change: Change, object: ObjectRef, revision: u64, why: &str) {
+        let in_words = object.to_string();
+        match self.store.apply(vec![change], Precondition::Matches(object, vec![revision])).await {
+            Ok(applied) => tracing::info!(revision = applied.revision, "{in_words} was taken over: {why}"),
+            // Somebody else has changed it just now, from the same files or away from them.
+            Err(Refused::Precondition { .. } | Refused::Stopped) => {}
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "{in_words} stays as it was"),
+        }
+    }
+
+    /// Makes the first key for session tickets, and another one when its time has come. The one before it still opens
+    /// what it has sealed.
+    async fn renew_ticket_keys(&self, config: &Config) {
+        let is_needed = config.listeners.values().any(|held| held.wanted.tls.is_some());
+        let now = SystemTime::now();
+        // A clock that was set back makes no key older; it is replaced in time all the same.
+        let age = |key: &TicketKey| now.duration_since(key.made_at).unwrap_or(TICKET_KEY_LIFETIME);
+        let is_fresh = config.ticket_keys.newest().is_some_and(|newest| age(newest) < TICKET_KEY_LIFETIME);
+        if !is_needed || is_fresh {
+            return;
+        }
+        let mut key = TicketKey { id: [0; 8], secret: [0; 32], made_at: now };
+        rand::rng().fill_bytes(&mut key.id);
+        rand::rng().fill_bytes(&mut key.secret);
+        let still_open = config.ticket_keys.iter().filter(|old| age(old) < 2 * TICKET_KEY_LIFETIME);
+        let keys = TicketKeys::new(std::iter::once(key).chain(still_open.map(|old| TicketKey::clone(old))));
+        match self.store.apply(vec![Change::PutTicketKeys(keys)], Precondition::None).await {
+            Ok(_) => tracing::debug!("session tickets are sealed under another key from now on"),
+            Err(Refused::Stopped) => {}
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "no new key for session tickets"),
+        }
+    }
+
+    /// Warns of certificates that end soon, or do not hold.
+    fn warn(&mut self, snapshot: &Snapshot) {
+        self.warned.retain(|name, _| snapshot.credentials.contains_key(name));
+        let now = SystemTime::now();
+        for (name, credential) in &snapshot.credentials {
+            let is_due = self.warned.get(name).is_none_or(|at| at.elapsed() >= WARN_INTERVAL);
+            let facts = &credential.facts;
+            let ends_soon = facts.holds_for(now).is_some_and(|left| left < WARN_BEFORE);
+            if !is_due {
+                continue;
+            }
+            match validity(facts, now) {
+                Err(why) => tracing::error!(certificate = %name, "clients will refuse it: {why}"),
+                Ok(()) if ends_soon => tracing::warn!(certificate = %name, "it ends on {}", day(facts.not_after)),
+                Ok(()) => continue,
+            }
+            self.warned.insert(name.clone(), Instant::now());
+        }
+    }
+}
+
+/// Every file that is to be looked at.
+fn files_of(config: &Config) -> BTreeSet<PathBuf> {
+    let certificates = config.certificates.values().filter_map(|held| held.wanted.files.as_ref());
+    let certificates = certificates.flat_map(|files| [&files.cert, &files.key]);
+    let trust = config.listeners.values().filter_map(|held| held.wanted.tls.as_ref()?.client_auth.ca());
+    certificates.chain(trust.map(|ca| &ca.path)).cloned().collect()
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let modified = (metadata.mtime(), metadata.mtime_nsec());
+    Some(Stamp { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified })
+}

@@ -1,0 +1,32 @@
+//! TLS towards clients: what is shown to them, what is offered, the handshake, and the stream that follows it.
+//!
+//! In reading order: a [`Credential`] is a certificate with its key, ready to sign; a [`Terminator`] is all that one
+//! listener needs to shake hands, made when a snapshot is compiled and never on a worker's path; [`Tickets`] are the
+//! keys of sessions that clients resume; [`handshake()`] turns an accepted connection into a [`TlsStream`]; the
+//! [`Turnstile`] keeps many handshakes at once from holding up who is served already.
+//!
+//! Not here: reading files (crate `control`), what is done with a handshake that failed (`proxy`).
+
+mod certificate;
+mod handshake;
+mod hello;
+mod name;
+mod names;
+mod offer;
+mod peer;
+mod scratch;
+mod session;
+mod stream;
+mod terminator;
+mod tickets;
+mod turnstile;
+
+pub use certificate::{CertificateFacts, CertificateFault, Credential, read_certificate, read_trust};
+pub use terminator::Terminator;
+pub use tickets::{TICKET_KEY_LIFETIME, Tickets};
+
+pub(crate) use handshake::{Failed, handshake};
+pub(crate) use peer::Secured;
+pub(crate) use scratch::Scratch;
+pub(crate) use stream::TlsStream;
+pub(crate) use turnstile::Turnstile;
