@@ -33,4 +33,7 @@ mod stickiness;
 mod sticky_addresses;
 mod sticky_cookies;
 mod tidy;
+mod tls;
+mod tls_certificates;
+mod tls_hostile;
 mod websocket;

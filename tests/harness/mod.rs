@@ -2,10 +2,12 @@
 //! raw bytes ([`Client`]), and [`eventually`]. Everything waits with a deadline and fails loudly.
 
 mod admin;
+mod ca;
 mod client;
 mod deaf;
 mod inside;
 mod lb;
+mod secure;
 mod selftest;
 mod setup;
 mod upstream;
@@ -14,10 +16,12 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub use admin::Admin;
+pub use ca::{Ca, DAY, Issued, Kind as CaKind};
 pub use client::{Client, Response, exchange, get};
 pub use deaf::Deaf;
 pub use inside::Inside;
 pub use lb::{Lb, cli_output, elbow};
+pub use secure::{Secure, run};
 pub use setup::Setup;
 pub use upstream::{Act, Gate, Request, Upstream, answer, own_address, raw};
 pub use wire::Broken;
