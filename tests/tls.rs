@@ -297,6 +297,33 @@ async fn a_session_is_not_resumed_where_more_is_asked_of_clients() {
     }
 }
 
+#[tokio::test]
+async fn keys_are_updated_within_a_connection() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (secure, upstream) = (Secure::shop(), Upstream::answering("hello").await);
+    let lb = secure.setup(&[&upstream], "").start().await;
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &lb.web().to_string(), "-tls1_3"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut said = String::new();
+    // `k` sends new keys; `K` asks for elbow's as well.
+    for (answers, command) in ["k\n", "K\n", "K\n", ""].into_iter().enumerate() {
+        stdin.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut piece = [0; 4096];
+        while said.matches("hello").count() <= answers {
+            let count = within("an answer", PATIENCE, stdout.read(&mut piece)).await.unwrap();
+            assert!(count > 0, "it ended after {answers} answers: {said}");
+            said.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+        stdin.write_all(command.as_bytes()).await.unwrap();
+        // Commands are single letters at the start of what is read at once.
+        pause(ms(200)).await;
+    }
+    assert_eq!(handshakes(&lb, "success").await, 1.0);
+}
+
 /// Reads to the end of a connection, and says whether the end was told within TLS.
 const PYTHON_END: &str = r#"
 import socket, ssl, sys
