@@ -87,6 +87,14 @@ impl ListenerProtocol {
         }
     }
 
+    /// What clients may ask for over TLS, by its registered name (ALPN).
+    pub fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Http => &[],
+            Self::Https => &["http/1.1"],
+        }
+    }
+
     /// As written in `X-Forwarded-Proto`.
     pub fn scheme(self) -> &'static str {
         match self {

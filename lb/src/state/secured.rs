@@ -37,6 +37,7 @@ pub(super) fn terminator(
     let wanted = listener.tls.as_ref()?;
     let shown: Vec<_> = wanted.certificates.iter().filter_map(|name| credentials.get(name)).cloned().collect();
     let keys = &config.ticket_keys;
-    let kept = old.filter(|old| old.is_of(wanted, &shown, keys)).cloned();
-    Some(kept.unwrap_or_else(|| Arc::new(Terminator::new(&listener.name, wanted, shown, keys))))
+    let protocols = listener.protocol.alpn();
+    let kept = old.filter(|old| old.is_of(wanted, protocols, &shown, keys)).cloned();
+    Some(kept.unwrap_or_else(|| Arc::new(Terminator::new(&listener.name, wanted, protocols, shown, keys))))
 }

@@ -20,32 +20,42 @@ pub struct Terminator {
     pub wanted: ListenerTls,
     /// The certificates it shows, in the listener's order.
     pub credentials: Vec<Arc<Credential>>,
+    /// What is spoken behind it (ALPN).
+    protocols: &'static [&'static str],
     ticket_keys: Arc<TicketKeys>,
     /// None: it cannot be had, and every handshake is refused.
     config: Option<Arc<ServerConfig>>,
 }
 
 impl Terminator {
-    /// For one listener. Where something is missing that cannot be done without, it refuses every handshake, rather
-    /// than let in whom nobody vouches for.
+    /// For one listener, behind which these protocols are spoken (ALPN; none: any). Where something is missing that
+    /// cannot be done without, it refuses every handshake, rather than let in whom nobody vouches for.
     pub fn new(
         listener: &ListenerName,
         wanted: &ListenerTls,
+        protocols: &'static [&'static str],
         credentials: Vec<Arc<Credential>>,
         ticket_keys: &Arc<TicketKeys>,
     ) -> Self {
-        let config = config(listener, wanted, &credentials, ticket_keys);
+        let config = config(listener, wanted, protocols, &credentials, ticket_keys);
         if let Err(error) = &config {
             tracing::error!(%listener, %error, "the listener cannot speak TLS, and refuses every handshake");
         }
         let config = config.ok().map(Arc::new);
-        Self { wanted: wanted.clone(), credentials, ticket_keys: Arc::clone(ticket_keys), config }
+        Self { wanted: wanted.clone(), credentials, protocols, ticket_keys: Arc::clone(ticket_keys), config }
     }
 
     /// Whether it is what `new` would make of these.
-    pub fn is_of(&self, wanted: &ListenerTls, credentials: &[Arc<Credential>], ticket_keys: &Arc<TicketKeys>) -> bool {
+    pub fn is_of(
+        &self,
+        wanted: &ListenerTls,
+        protocols: &[&str],
+        credentials: &[Arc<Credential>],
+        ticket_keys: &Arc<TicketKeys>,
+    ) -> bool {
         let same = |(one, other): (&Arc<Credential>, &Arc<Credential>)| Arc::ptr_eq(one, other);
         self.wanted == *wanted
+            && self.protocols == protocols
             && self.credentials.len() == credentials.len()
             && self.credentials.iter().zip(credentials).all(same)
             && self.ticket_keys == *ticket_keys
@@ -72,6 +82,7 @@ enum Unable {
 fn config(
     listener: &ListenerName,
     wanted: &ListenerTls,
+    protocols: &'static [&'static str],
     credentials: &[Arc<Credential>],
     ticket_keys: &TicketKeys,
 ) -> Result<ServerConfig, Unable> {
@@ -89,7 +100,7 @@ fn config(
     let builder =
         ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(Unable::Tls)?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Names::of(credentials)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ticketer(ticket_keys, &purpose(listener, wanted));
