@@ -116,6 +116,13 @@ async fn a_certificate_is_put_shown_told_and_removed() {
     let list = admin.get("/v1/certificates").await.json();
     let names: Vec<_> = list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["mine", "shop"]);
+    let config = admin.get("/v1/config").await.json();
+    let wanted = |index: usize, key: &str| config["certificates"][index][key].clone();
+    assert_eq!(
+        (wanted(0, "name"), wanted(0, "owner"), wanted(1, "owner")),
+        (json!("mine"), json!("api"), json!("file"))
+    );
+    assert_eq!(wanted(1, "cert"), json!(secure.path("shop.pem")));
     let not_after = lb.metric("elbow_tls_cert_not_after_seconds", &[("certificate", "mine")]).await;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
     assert!((29.0..31.0).contains(&((not_after - now) / DAY.as_secs_f64())), "{not_after}");

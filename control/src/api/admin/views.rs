@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use lb::listen::BoundSocket;
-use lb::model::{Config, Group, Held, HeldTarget, Listener, ObjectRef, TargetGroup};
+use lb::model::{Certificate, Config, Group, Held, HeldTarget, Listener, ObjectRef, TargetGroup};
 use lb::state::{Member, TargetState};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -158,10 +158,23 @@ pub(super) struct ConfigView {
     limits: schema::Limits,
     shutdown: schema::Shutdown,
     access_log: schema::AccessLog,
+    /// Certificates, by name, less what stands in them.
+    certificates: Vec<CertificateWantedView>,
     /// Listeners, by name.
     listeners: Vec<ListenerView>,
     /// Target groups with their targets, by name.
     target_groups: Vec<GroupWantedView>,
+}
+
+/// A certificate as wanted: where it comes from.
+#[derive(Debug, serde::Serialize, ToSchema)]
+struct CertificateWantedView {
+    #[serde(flatten)]
+    certificate: schema::Certificate,
+    /// Who owns it: `file` or `api`.
+    owner: String,
+    /// The revision that last changed it.
+    revision: u64,
 }
 
 /// A target group with its targets, as wanted.
@@ -196,9 +209,16 @@ impl ConfigView {
             limits: (&*config.global).into(),
             shutdown: (&*config.global).into(),
             access_log: (&*config.global).into(),
+            certificates: config.certificates.values().map(|held| CertificateWantedView::of(held)).collect(),
             listeners: config.listeners.values().map(|held| ListenerView::of(held, None)).collect(),
             target_groups: config.groups.values().map(|group| GroupWantedView::of(group)).collect(),
         }
+    }
+}
+
+impl CertificateWantedView {
+    fn of(held: &Held<Certificate>) -> Self {
+        Self { certificate: (&held.wanted).into(), owner: held.origin.to_string(), revision: held.revision }
     }
 }
 
