@@ -3,7 +3,8 @@
 //! In reading order: [`model`] is what is wanted, [`state`] joins it with what is seen into one immutable
 //! snapshot, [`balance`] chooses a backend from it, [`affinity`] keeps clients at theirs, [`http1`] is the codec, [`tls`]
 //! shakes hands with clients, [`upstream`] holds connections to backends, [`proxy`] is the way of one request,
-//! [`explain`] remembers why it went where it went, [`listen`] runs the workers and [`telemetry`] counts.
+//! [`explain`] remembers why it went where it went, [`proxy_protocol`] says ahead of a connection whose it is,
+//! [`listen`] runs the workers and [`telemetry`] counts.
 //! Not here: probes (crate `health`), persistence, files and the admin API (crate `control`).
 
 pub mod affinity;
@@ -13,6 +14,7 @@ pub mod http1;
 pub mod listen;
 pub mod model;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod state;
 mod stream;
 pub mod telemetry;
