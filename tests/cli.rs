@@ -75,9 +75,7 @@ async fn what_comes_later_is_refused_as_such() {
     let later = [
         in_group("protocol = \"https\""),
         in_group("tls_verify = \"full\""),
-        in_group("send_proxy = \"v2\""),
-        in_listener("protocol = \"tcp\""),
-        in_listener("proxy_protocol = \"accept\""),
+        in_listener("protocol = \"tls\""),
         GOOD.replace(
             "[[target_group.target]]",
             "[target_group.health_check]\nprotocol = \"https\"\n[[target_group.target]]",

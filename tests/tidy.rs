@@ -177,7 +177,12 @@ fn modules_of_the_data_plane_point_one_way() {
         ("lb/src/http1", &["model", "state", "balance", "upstream", "proxy", "listen", "telemetry", "tls"]),
         ("lb/src/tls", &["state", "balance", "upstream", "http1", "proxy", "listen"]),
         ("lb/src/upstream", &["proxy", "listen"]),
-        ("lb/src/proxy", &["listen"]),
+        ("lb/src/proxy", &["listen", "l4"]),
+        ("lb/src/l4", &["listen"]),
+        (
+            "lb/src/proxy_protocol",
+            &["model", "state", "balance", "upstream", "http1", "l4", "listen", "telemetry", "stream"],
+        ),
     ];
     for (place, forbidden) in arrows {
         refuse(
@@ -194,7 +199,14 @@ fn modules_of_the_data_plane_point_one_way() {
 
 #[test]
 fn pure_parts_take_time_and_randomness_as_arguments() {
-    let pure = ["lb/src/model", "lb/src/http1", "lb/src/state/compile", "health/src/judge", "health/src/schedule"];
+    let pure = [
+        "lb/src/model",
+        "lb/src/http1",
+        "lb/src/proxy_protocol",
+        "lb/src/state/compile",
+        "health/src/judge",
+        "health/src/schedule",
+    ];
     let impure =
         ["Instant::now(", "SystemTime::now(", "rand::rng(", "thread_rng(", "rand::random", "tokio::", "std::net::Tcp"];
     for place in pure {

@@ -118,6 +118,10 @@ fn told(declared: &Declared, fault: &Rejected) -> Wrong {
             let known = declared.certificates.iter().map(|certificate| certificate.name.as_str()).collect();
             (certificate.as_str(), "certificate", known)
         }
+        Rejected::Mismatch { from, target_group, .. } if !from.is_over_tls() => {
+            return wrong
+                .hint(format!("write protocol = \"{}\" for {target_group}, or name another group", from.scheme()));
+        }
         _ => return wrong,
     };
     wrong.hint(match schema::alike(missing, &known) {

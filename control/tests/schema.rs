@@ -13,8 +13,9 @@ use control::schema::{
 use lb::model::{
     AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
     Ejection, Forward, Global, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName,
-    ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnUnavailable, ProbePort, Shutdown, Stickiness,
-    StickyBy, Target, TargetGroup, TargetId, TargetProtocol, Threshold, TlsPolicy, TrustFile, Weight, WhenAllUnhealthy,
+    ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol,
+    SendProxy, Shutdown, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, Threshold, TlsPolicy,
+    TrustFile, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -65,7 +66,9 @@ fn listener() -> impl Strategy<Value = Listener> {
     let sizes = (bytes(0..=1 << 30), bytes(256..=1 << 20), bytes(256..=1 << 20), bytes(0..=1 << 50));
     let counts = (1..=1000usize, 0..=10_000_000usize, 0..=1_000_000_000u64);
     let who = (name(), name(), socket_address(), vec(network(), 0..4), protocol());
-    (who, times, sizes, counts).prop_map(|((name, group, bind, trusted_proxies, protocol), times, sizes, counts)| {
+    let proxy = prop::sample::select(vec![ProxyProtocol::Off, ProxyProtocol::Accept, ProxyProtocol::Require]);
+    let all = (who, proxy, times, sizes, counts);
+    all.prop_map(|((name, group, bind, trusted_proxies, protocol), proxy, times, sizes, counts)| {
         Listener {
             name: ListenerName::parse(&name).unwrap(),
             bind,
@@ -83,6 +86,8 @@ fn listener() -> impl Strategy<Value = Listener> {
             header_count_max: counts.0,
             connections_max: counts.1,
             requests_per_connection_max: counts.2,
+            // Nobody's header would be believed.
+            proxy_protocol: if trusted_proxies.is_empty() { ProxyProtocol::Off } else { proxy },
             trusted_proxies,
         }
     })
@@ -167,14 +172,20 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(0..=3_600_000),
     );
     let counts = (0..=100_000usize, 0..=10_000_000usize);
+    let speaks = (any::<bool>(), prop::sample::select(vec![SendProxy::Off, SendProxy::V1, SendProxy::V2]));
     let live = (option::of(stickiness()), ejection(), health_check());
-    (name(), (algorithm, hash_key), all_unhealthy, times, counts, live).prop_map(
-        |(name, (algorithm, hash_key), when_all_unhealthy, times, counts, (stickiness, ejection, health_check))| {
+    (name(), speaks, (algorithm, hash_key), all_unhealthy, times, counts, live).prop_map(
+        |(name, (is_stream, send_proxy), (algorithm, hash_key), when_all_unhealthy, times, counts, live)| {
+            let (stickiness, ejection, health_check) = live;
+            let sticky_stream = |sticky: &Stickiness| sticky.by == StickyBy::SourceIp;
             TargetGroup {
                 name: GroupName::parse(&name).unwrap(),
-                protocol: TargetProtocol::Http,
+                protocol: if is_stream { TargetProtocol::Tcp } else { TargetProtocol::Http },
+                send_proxy,
+                // Each of the two has a place in one of the two kinds of groups only.
+                on_down: if is_stream { OnDown::Reset } else { OnDown::Keep },
                 algorithm,
-                hash_key,
+                hash_key: if is_stream { HashKey::SourceIp } else { hash_key },
                 deregistration_delay: times.0,
                 slow_start: times.5,
                 when_all_unhealthy,
@@ -184,7 +195,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
                 keepalive_timeout: times.4,
                 idle_connections_max: counts.0,
                 connections_max: counts.1,
-                stickiness,
+                stickiness: stickiness.filter(|sticky| !is_stream || sticky_stream(sticky)),
                 ejection,
                 health_check,
             }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lb::model::{GroupName, HealthCheck, ProbePort};
+use lb::model::{GroupName, HealthCheck, ProbePort, SendProxy};
 use lb::state::{BackendId, HealthState, Live, Member, Observation, Observer, Pool, Snapshot, TargetState, Verdict};
 use lb::telemetry::GroupMetrics;
 use time::OffsetDateTime;
@@ -83,6 +83,7 @@ struct Task {
 #[derive(Debug)]
 struct Check {
     wanted: HealthCheck,
+    send_proxy: SendProxy,
     probe: Arc<dyn Probe>,
     metrics: Arc<GroupMetrics>,
 }
@@ -162,12 +163,17 @@ impl Task {
     fn check_of(&mut self, pool: &Pool) -> Arc<Check> {
         let wanted = &pool.group.health_check;
         let known = self.checks.get(&pool.forward.target_group);
-        if let Some(check) = known.filter(|check| check.wanted == *wanted && Arc::ptr_eq(&check.metrics, &pool.metrics))
-        {
+        let send_proxy = pool.group.send_proxy;
+        let same = |check: &&Arc<Check>| {
+            let same_question = check.wanted == *wanted && check.send_proxy == send_proxy;
+            same_question && Arc::ptr_eq(&check.metrics, &pool.metrics)
+        };
+        if let Some(check) = known.filter(same) {
             return Arc::clone(check);
         }
         let metrics = Arc::clone(&pool.metrics);
-        let check = Arc::new(Check { wanted: wanted.clone(), probe: probe::build(wanted), metrics });
+        let check =
+            Arc::new(Check { wanted: wanted.clone(), send_proxy, probe: probe::build(wanted, send_proxy), metrics });
         self.checks.insert(pool.forward.target_group.clone(), Arc::clone(&check));
         check
     }

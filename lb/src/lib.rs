@@ -2,8 +2,9 @@
 //!
 //! In reading order: [`model`] is what is wanted, [`state`] joins it with what is seen into one immutable
 //! snapshot, [`balance`] chooses a backend from it, [`affinity`] keeps clients at theirs, [`http1`] is the codec, [`tls`]
-//! shakes hands with clients, [`upstream`] holds connections to backends, [`proxy`] is the way of one request,
-//! [`explain`] remembers why it went where it went, [`proxy_protocol`] says ahead of a connection whose it is,
+//! shakes hands with clients, [`upstream`] holds connections to backends, [`proxy`] is the way of one request and `l4`
+//! that of a stream, [`explain`] remembers why a request went where it went, [`proxy_protocol`] says ahead of a
+//! connection whose it is, [`listen`] runs the workers and [`telemetry`] counts.
 //! [`listen`] runs the workers and [`telemetry`] counts.
 //! Not here: probes (crate `health`), persistence, files and the admin API (crate `control`).
 
@@ -11,6 +12,7 @@ pub mod affinity;
 pub mod balance;
 pub mod explain;
 pub mod http1;
+mod l4;
 pub mod listen;
 pub mod model;
 pub mod proxy;

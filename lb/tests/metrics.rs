@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use common::ca::Ca;
 use common::{WORKERS, Want, group_name, health, healthy, id, listener};
 use lb::model::{
-    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, OnUnavailable,
-    Origin, Stickiness, StickyBy,
+    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, Listener,
+    ListenerProtocol, OnUnavailable, Origin, Stickiness, StickyBy, TargetProtocol,
 };
 use lb::state::{Now, Observation, Observed, Snapshot, Verdict, compile};
 use lb::telemetry::{AccessLog, Build, CodeClass, METRICS, NoncompliantClass, Telemetry, render};
@@ -77,14 +77,21 @@ fn promtool_says(text: &str) -> Option<String> {
 
 #[test]
 fn every_metric_has_samples_and_promtool_is_silent() {
+    let raw = Listener { protocol: ListenerProtocol::Tcp, ..listener("raw", Forward::to(group_name("db"))) };
+    let streams = Want::new().group("db").set("db", |group| group.protocol = TargetProtocol::Tcp);
+    let streams = streams.with(&Change::PutListener(Origin::Api, raw)).target("db", "a", "127.0.0.1:1");
     let text = render(&three_targets(), &telemetry(), true);
+    let text_of_streams = render(&compiled(&streams, &Observed::default(), None), &telemetry(), true);
     for metric in METRICS {
-        assert_line(&text, &format!("# HELP {} {}", metric.name, metric.help));
         let sample = |line: &str| line.starts_with(metric.name) && !line.starts_with('#');
-        assert!(text.lines().any(sample), "{} has no sample", metric.name);
+        let text = [&text, &text_of_streams].into_iter().find(|text| text.lines().any(sample));
+        let text = text.unwrap_or_else(|| panic!("{} has no sample", metric.name));
+        assert_line(text, &format!("# HELP {} {}", metric.name, metric.help));
     }
-    if let Some(said) = promtool_says(&text) {
-        assert_eq!(said, "");
+    for text in [&text, &text_of_streams] {
+        if let Some(said) = promtool_says(text) {
+            assert_eq!(said, "");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The vocabulary of the behaviour tests: a real elbow ([`Lb`]), a scriptable web server ([`Upstream`]), a client of
-//! raw bytes ([`Client`]), and [`eventually`]. Everything waits with a deadline and fails loudly.
+//! raw bytes ([`Client`]), both ends of a TCP stream ([`StreamTarget`], [`Stream`]), and [`eventually`]. Everything waits with a deadline and fails loudly.
 
 mod admin;
 mod ca;
@@ -10,6 +10,7 @@ mod lb;
 mod secure;
 mod selftest;
 mod setup;
+mod stream;
 mod upstream;
 mod wire;
 
@@ -23,6 +24,7 @@ pub use inside::Inside;
 pub use lb::{Lb, cli_output, elbow};
 pub use secure::{Secure, run};
 pub use setup::Setup;
+pub use stream::{Stream, StreamTarget};
 pub use upstream::{Act, Gate, Request, Upstream, answer, own_address, raw};
 pub use wire::Broken;
 

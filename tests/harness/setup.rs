@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Output;
 
-use super::{Lb, PATIENCE, Upstream, eventually};
+use super::{Lb, PATIENCE, StreamTarget, Upstream, eventually};
 
 /// What elbow is started with: one HTTP listener `web` before one target group `app`, and what a test adds.
 #[derive(Debug, Clone)]
@@ -43,6 +43,14 @@ impl Setup {
     pub fn targets(upstreams: &[&Upstream]) -> Self {
         let named = upstreams.iter().enumerate();
         named.fold(Self::default(), |setup, (index, upstream)| setup.target(&format!("t{index}"), upstream, ""))
+    }
+
+    /// TCP streams to targets `t0`, `t1` and so on, whose checks come to their verdict within fractions of a second.
+    pub fn streams(targets: &[&StreamTarget]) -> Self {
+        let setup = Self::default().listener("protocol = \"tcp\"").group("protocol = \"tcp\"");
+        let setup = setup.health_check(&StreamTarget::health_check());
+        let named = targets.iter().enumerate();
+        named.fold(setup, |setup, (index, target)| setup.target_at(&format!("t{index}"), target.address(), ""))
     }
 
     /// One more target, with more keys such as `weight = 3`.

@@ -86,7 +86,7 @@ pub(crate) fn pointer_to(document: &Value, rejected: &Rejected) -> String {
         | Rejected::KeyMissing(object)
         | Rejected::OwnedBy { object, .. }
         | Rejected::Twice(object) => object_in(document, object),
-        Rejected::DanglingForward { listener, .. } => {
+        Rejected::DanglingForward { listener, .. } | Rejected::Mismatch { listener, .. } => {
             listener_in(document, listener.as_str()).map(|place| format!("{place}/target_group"))
         }
         Rejected::DanglingCertificate { listener, .. } => {

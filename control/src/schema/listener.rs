@@ -1,8 +1,10 @@
 //! `[[listener]]`.
 
 use lb::model;
-use lb::model::{ClientAuth, Forward, GroupName, ListenerName, ListenerProtocol, ListenerTls, TlsPolicy};
-use serde_json::{Value, json};
+use lb::model::{
+    ClientAuth, Forward, GroupName, ListenerName, ListenerProtocol, ListenerTls, ProxyProtocol, TlsPolicy,
+};
+use serde_json::Value;
 
 use super::listener_tls::{self, Asked, CLIENT_AUTH};
 use super::notation::{
@@ -14,8 +16,13 @@ use super::{HOUR, MS, SECOND};
 
 const PROTOCOL: Words<ListenerProtocol> = Words {
     what: "protocol",
-    now: &[("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https)],
-    later: &["tcp", "tls"],
+    now: &[("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https), ("tcp", ListenerProtocol::Tcp)],
+    later: &["tls"],
+};
+const PROXY_PROTOCOL: Words<ProxyProtocol> = Words {
+    what: "use of the PROXY protocol",
+    now: &[("off", ProxyProtocol::Off), ("accept", ProxyProtocol::Accept), ("require", ProxyProtocol::Require)],
+    later: &[],
 };
 /// Where https is spoken if nobody says otherwise.
 const HTTPS_PORT: u16 = 443;
@@ -28,15 +35,16 @@ pub struct Listener {
     pub name: String,
     /// Where it binds, as in `0.0.0.0:8080`. Port 0 asks for a free one.
     pub bind: String,
-    /// What clients speak: `http` or `https`.
+    /// What clients speak: `http`, `https`, or `tcp` for anything.
     #[schema(required = false, default = "http")]
     pub protocol: String,
     /// The target group that answers.
     pub target_group: String,
-    /// How long a request head may take, from its first byte (from accept for a connection's first).
+    /// How long a request head may take, from its first byte (from accept for a connection's first); and a header of
+    /// the PROXY protocol.
     #[schema(required = false, default = "10s")]
     pub head_timeout: String,
-    /// How long a kept connection may be silent.
+    /// How long a kept connection may be silent, or both sides of a TCP stream.
     #[schema(required = false, default = "60s")]
     pub idle_timeout: String,
     /// The least a peer must move per second, averaged over 5 s, while it owes bytes or blocks our write; `0` is off.
@@ -63,7 +71,7 @@ pub struct Listener {
     /// The most requests a connection may carry; 0: no limit.
     #[schema(required = false, default = 0)]
     pub requests_per_connection_max: u64,
-    /// Networks whose forwarding headers are kept and extended.
+    /// Networks whose forwarding headers are kept and extended, and whose PROXY protocol headers are believed.
     #[schema(required = false)]
     pub trusted_proxies: Vec<String>,
     /// Over TLS: the certificates it shows, by name. The first one is shown to who asks for a name that none has.
@@ -81,6 +89,10 @@ pub struct Listener {
     /// Answers each request with a redirection to the same over https: `true` at port 443, or the port.
     #[schema(required = false, value_type = Value, default = false)]
     pub redirect_to_https: Value,
+    /// Whether connections begin with a header of the PROXY protocol: `off`; `accept`, those of trusted proxies may;
+    /// or `require`, all do and only trusted proxies may connect.
+    #[schema(required = false, default = "off")]
+    pub proxy_protocol: String,
 }
 
 /// Reads a listener; `named` by the place it stands in, or by its own key.
@@ -92,7 +104,6 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Opt
     let stand_in = ListenerName::parse("unnamed").ok()?;
     let any = ([0, 0, 0, 0], 0).into();
     let default = model::Listener::new(stand_in, any, Forward::to(GroupName::parse("unnamed").ok()?));
-    refuse_later(reader);
     let protocol = reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value));
     let tls = listener_tls::read(reader, protocol);
     let redirect_to_https = reader.or("redirect_to_https", None, redirect_port);
@@ -126,10 +137,15 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Opt
             count(0..=1_000_000_000),
         ),
         trusted_proxies: reader.or("trusted_proxies", default.trusted_proxies, networks(TRUSTED_PROXIES_MAX)),
+        proxy_protocol: reader.or("proxy_protocol", default.proxy_protocol, |value| PROXY_PROTOCOL.parse(value)),
         name: name?,
         bind: bind?,
         forward: Forward::to(target_group?),
     };
+    if listener.proxy_protocol != ProxyProtocol::Off && listener.trusted_proxies.is_empty() {
+        let wrong = Wrong::new("it needs `trusted_proxies`: a header from anybody else is not believed");
+        reader.problem("proxy_protocol", wrong.hint("name the networks of the proxies, as in [\"10.0.0.0/8\"]"));
+    }
     Some(listener)
 }
 
@@ -139,10 +155,6 @@ fn redirect_port(value: &Value) -> Result<Option<u16>, Wrong> {
         Value::Number(_) => Ok(u16::try_from(count(1..=65535)(value)?).ok()),
         _ => Err(Wrong::kind("true, false or a port", value)),
     }
-}
-
-fn refuse_later(reader: &mut Reader<'_>) {
-    reader.later("proxy_protocol", &json!("off"));
 }
 
 impl From<&model::Listener> for Listener {
@@ -179,6 +191,7 @@ impl From<&model::Listener> for Listener {
                 Some(HTTPS_PORT) => true.into(),
                 Some(port) => port.into(),
             },
+            proxy_protocol: PROXY_PROTOCOL.word(listener.proxy_protocol),
         }
     }
 }

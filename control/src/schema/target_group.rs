@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use lb::model;
-use lb::model::{Algorithm, GroupName, HashKey, TargetProtocol, WhenAllUnhealthy};
+use lb::model::{Algorithm, GroupName, HashKey, OnDown, SendProxy, StickyBy, TargetProtocol, WhenAllUnhealthy};
 use serde_json::json;
 
 use super::notation::{Words, count_usize, duration, duration_text, parsed};
+use super::problem::Wrong;
 use super::reader::Reader;
 use super::{Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, ejection, health_check, stickiness, target};
 
-const PROTOCOL: Words<TargetProtocol> =
-    Words { what: "protocol", now: &[("http", TargetProtocol::Http)], later: &["https", "tcp", "tls"] };
+const PROTOCOL: Words<TargetProtocol> = Words {
+    what: "protocol",
+    now: &[("http", TargetProtocol::Http), ("tcp", TargetProtocol::Tcp)],
+    later: &["https", "tls"],
+};
 pub(super) const ALGORITHM: Words<Algorithm> = Words {
     what: "algorithm",
     now: &[
@@ -29,13 +33,20 @@ const WHEN_ALL_UNHEALTHY: Words<WhenAllUnhealthy> = Words {
     now: &[("fail_open", WhenAllUnhealthy::FailOpen), ("fail_closed", WhenAllUnhealthy::FailClosed)],
     later: &[],
 };
+const SEND_PROXY: Words<SendProxy> = Words {
+    what: "version of the PROXY protocol",
+    now: &[("off", SendProxy::Off), ("v1", SendProxy::V1), ("v2", SendProxy::V2)],
+    later: &[],
+};
+const ON_DOWN: Words<OnDown> =
+    Words { what: "behaviour", now: &[("keep", OnDown::Keep), ("reset", OnDown::Reset)], later: &[] };
 
 /// A target group: how its targets are reached, checked, chosen and let go.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct TargetGroup {
     /// Its name: `[A-Za-z0-9._-]{1,64}`.
     pub name: String,
-    /// What its targets speak: `http`.
+    /// What its targets speak: `http`, or `tcp` for anything.
     #[schema(required = false, default = "http")]
     pub protocol: String,
     /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two`, `peak_ewma`,
@@ -78,6 +89,12 @@ pub struct TargetGroup {
     /// When a target that fails requests is taken out, and for how long.
     #[schema(required = false)]
     pub ejection: Ejection,
+    /// The header of the PROXY protocol that connections to targets begin with: `off`, `v1` or `v2`.
+    #[schema(required = false, default = "off")]
+    pub send_proxy: String,
+    /// What becomes of TCP streams whose target becomes unhealthy: `keep` or `reset`.
+    #[schema(required = false, default = "keep")]
+    pub on_down: String,
     /// How its targets are checked. Absent on writing: over TCP.
     #[schema(required = false)]
     pub health_check: HealthCheck,
@@ -115,10 +132,32 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
         stickiness: stickiness?,
         ejection: ejection?,
+        send_proxy: reader.or("send_proxy", default.send_proxy, |value| SEND_PROXY.parse(value)),
+        on_down: reader.or("on_down", default.on_down, |value| ON_DOWN.parse(value)),
         health_check: health_check?.unwrap_or(default.health_check),
         name: name?,
     };
+    refuse_what_has_no_place(reader, &group);
     Some(group)
+}
+
+/// Refuses what means something to requests only in a group of streams, and the other way round.
+fn refuse_what_has_no_place(reader: &mut Reader<'_>, group: &model::TargetGroup) {
+    let is_stream = group.protocol.is_stream();
+    if is_stream && group.hash_key != HashKey::SourceIp {
+        let wrong = Wrong::new(format!("a TCP stream has no {}: only its source is known", group.hash_key));
+        reader.problem("hash_key", wrong.hint("write \"source_ip\""));
+    }
+    if is_stream && group.stickiness.as_ref().is_some_and(|stickiness| stickiness.by != StickyBy::SourceIp) {
+        let wrong = Wrong::new("a TCP stream has no cookies: only its source is known");
+        reader.problem("stickiness", wrong.hint("write type = \"source_ip\""));
+    }
+    if !is_stream && group.on_down == OnDown::Reset {
+        reader.problem(
+            "on_down",
+            Wrong::new("`reset` is for groups with protocol = \"tcp\": requests end by themselves"),
+        );
+    }
 }
 
 /// Reads a target group with the targets it declares.
@@ -131,7 +170,6 @@ fn refuse_later(reader: &mut Reader<'_>) {
     reader.later("tls_verify", &json!("none"));
     reader.later("tls_ca", &json!(null));
     reader.later("tls_server_name", &json!(null));
-    reader.later("send_proxy", &json!("off"));
     reader.later("discovery", &json!(null));
 }
 
@@ -154,6 +192,8 @@ impl From<&model::TargetGroup> for TargetGroup {
             connections_max: group.connections_max as u64,
             stickiness: group.stickiness.as_ref().map(Stickiness::from),
             ejection: Ejection::from(&group.ejection),
+            send_proxy: SEND_PROXY.word(group.send_proxy),
+            on_down: ON_DOWN.word(group.on_down),
             health_check: HealthCheck::from(&group.health_check),
             target: Vec::new(),
         }

@@ -15,7 +15,7 @@ use lb::model::Matcher;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Probe, Probing, connect, in_words};
+use super::{Dial, Failure, Probe, Probing, in_words};
 
 const AGENT: &str = concat!("elbow-health-check/", env!("CARGO_PKG_VERSION"));
 
@@ -31,7 +31,7 @@ const BODY_TIME_MAX: Duration = Duration::from_millis(250);
 pub(super) struct Http {
     path: Arc<str>,
     matcher: Matcher,
-    timeout: Duration,
+    dial: Dial,
     /// All of the request but a `Host` that is the target's address; or what is wrong with it.
     request: Result<Request<Empty<Bytes>>, Failure>,
 }
@@ -42,10 +42,10 @@ impl Http {
         host: Option<&str>,
         headers: &[(Arc<str>, Arc<str>)],
         matcher: &Matcher,
-        timeout: Duration,
+        dial: Dial,
     ) -> Self {
         let request = request(path, host, headers);
-        Self { path: Arc::clone(path), matcher: matcher.clone(), timeout, request }
+        Self { path: Arc::clone(path), matcher: matcher.clone(), dial, request }
     }
 
     async fn ask(&self, address: SocketAddr, deadline: Instant) -> Result<(), Failure> {
@@ -54,11 +54,11 @@ impl Http {
             let host = HeaderValue::try_from(address.to_string()).map_err(|error| error.to_string())?;
             request.headers_mut().insert(HOST, host);
         }
-        let stream = connect(address, deadline, self.timeout).await?;
+        let stream = self.dial.connect(address, deadline).await?;
         let status = match timeout_at(deadline, exchange(stream, request, deadline)).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => return Err(self.explain(&error, address)),
-            Err(_) => return Err(format!("no answer within {:?} from {address}{}", self.timeout, self.path)),
+            Err(_) => return Err(format!("no answer within {:?} from {address}{}", self.dial.timeout, self.path)),
         };
         if self.matcher.holds(status) {
             return Ok(());
@@ -82,7 +82,7 @@ impl Http {
 
 impl Probe for Http {
     fn probe(&self, address: SocketAddr) -> Probing<'_> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.dial.timeout;
         Box::pin(self.ask(address, deadline))
     }
 

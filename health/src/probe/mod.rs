@@ -13,7 +13,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb::model::{HealthCheck, HealthCheckProtocol};
+use lb::model::{HealthCheck, HealthCheckProtocol, ProbePort, SendProxy};
+use lb::proxy_protocol::{write_v1, write_v2};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -32,25 +34,56 @@ pub trait Probe: Debug + Send + Sync {
     fn describe(&self, address: SocketAddr) -> String;
 }
 
-/// Builds the probe of a check: one arm a protocol.
-pub fn build(check: &HealthCheck) -> Arc<dyn Probe> {
+/// Builds the probe of a check on targets that are sent such a PROXY protocol header: one arm a protocol.
+pub fn build(check: &HealthCheck, send_proxy: SendProxy) -> Arc<dyn Probe> {
+    // Whatever listens on another port is not what takes the traffic, and expects no header.
+    let send_proxy = if check.port == ProbePort::Traffic { send_proxy } else { SendProxy::Off };
+    let dial = Dial { timeout: check.timeout, greeting: greeting(send_proxy) };
     match &check.protocol {
-        HealthCheckProtocol::Tcp => Arc::new(tcp::Tcp { timeout: check.timeout }),
+        HealthCheckProtocol::Tcp => Arc::new(tcp::Tcp { dial }),
         HealthCheckProtocol::Http { path, host, headers, matcher } => {
-            Arc::new(http::Http::new(path, host.as_deref(), headers, matcher, check.timeout))
+            Arc::new(http::Http::new(path, host.as_deref(), headers, matcher, dial))
         }
     }
 }
 
-/// Connects by a deadline that is `timeout` after the probe's start.
-async fn connect(address: SocketAddr, deadline: Instant, timeout: Duration) -> Result<TcpStream, Failure> {
-    match timeout_at(deadline, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Err(format!("connection refused by {address}"))
+/// The header that says that a connection is our own.
+fn greeting(send_proxy: SendProxy) -> Vec<u8> {
+    let mut greeting = Vec::new();
+    match send_proxy {
+        SendProxy::Off => {}
+        SendProxy::V1 => write_v1(&mut greeting, None),
+        SendProxy::V2 => write_v2(&mut greeting, None, []),
+    }
+    greeting
+}
+
+/// How a probe connects.
+#[derive(Debug)]
+struct Dial {
+    /// How long the whole probe may take.
+    timeout: Duration,
+    /// What is sent ahead of everything.
+    greeting: Vec<u8>,
+}
+
+impl Dial {
+    /// Connects by a deadline that is `timeout` after the probe's start.
+    async fn connect(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Failure> {
+        match timeout_at(deadline, self.open(address)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(format!("connection refused by {address}"))
+            }
+            Ok(Err(error)) => Err(format!("cannot connect to {address}: {}", in_words(&error))),
+            Err(_) => Err(format!("no connection within {:?} to {address}", self.timeout)),
         }
-        Ok(Err(error)) => Err(format!("cannot connect to {address}: {}", in_words(&error))),
-        Err(_) => Err(format!("no connection within {timeout:?} to {address}")),
+    }
+
+    async fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(&self.greeting).await?;
+        Ok(stream)
     }
 }
 

@@ -1,21 +1,20 @@
 //! The TCP probe: the connection is accepted, and closed again.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Probe, Probing, connect};
+use super::{Dial, Probe, Probing};
 
 #[derive(Debug)]
 pub(super) struct Tcp {
-    pub(super) timeout: Duration,
+    pub(super) dial: Dial,
 }
 
 impl Probe for Tcp {
     fn probe(&self, address: SocketAddr) -> Probing<'_> {
-        let deadline = Instant::now() + self.timeout;
-        Box::pin(async move { connect(address, deadline, self.timeout).await.map(drop) })
+        let deadline = Instant::now() + self.dial.timeout;
+        Box::pin(async move { self.dial.connect(address, deadline).await.map(drop) })
     }
 
     fn describe(&self, address: SocketAddr) -> String {

@@ -12,7 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::BoundSocket;
 use super::limits::{Admitted, ConnectionLimit};
-use crate::proxy::{Door, Local, refuse, serve, serve_secure};
+use super::preamble;
+use crate::l4;
+use crate::model::{Listener, ListenerProtocol, ProxyProtocol};
+use crate::proxy::{Arrival, Door, Local, refuse, serve, serve_secure};
+use crate::stream::Stream;
 
 /// How long to wait when the process has no file descriptor or memory left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -79,20 +83,48 @@ fn welcome(
     let front = door.front();
     let is_secure = front.frontend.tls.is_some();
     match Admitted::admit(limit, socket, &front, local) {
-        Some(admitted) if is_secure => {
-            tokio::task::spawn_local(serve_secure(stream, peer, Rc::clone(door), Rc::clone(local), admitted));
-        }
         Some(admitted) => {
+            let (door, local) = (Rc::clone(door), Rc::clone(local));
+            let Listener { protocol, proxy_protocol, .. } = *front.frontend.listener;
             // The connection is known to `local`, which can end it; the event loop takes it along if it stays.
-            tokio::task::spawn_local(serve(stream, peer, Rc::clone(door), Rc::clone(local), admitted));
+            if (protocol, proxy_protocol) == (ListenerProtocol::Http, ProxyProtocol::Off) {
+                // The way of most gets by without a choice on it.
+                tokio::task::spawn_local(serve(stream, Arrival::of(peer), door, local, admitted));
+            } else {
+                tokio::task::spawn_local(serve_as(protocol, stream, peer, door, local, admitted));
+            }
         }
         None => {
             local.metrics().connections_refused.add(1);
+            if front.frontend.listener.protocol == ListenerProtocol::Tcp {
+                // There is no saying it in words.
+                stream.reset_on_drop();
+                return;
+            }
             // A handshake is too much work only to say no.
             if let Some(refusing) = local.refusing().filter(|_| !is_secure) {
                 tokio::task::spawn_local(refuse(stream, peer, Rc::clone(door), Rc::clone(local), refusing));
             }
         }
+    }
+}
+
+/// Finds out whose a connection is, which may be another's than the peer's, and serves it by its protocol.
+async fn serve_as(
+    protocol: ListenerProtocol,
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Rc<Door>,
+    local: Rc<Local>,
+    admitted: Admitted,
+) {
+    let Some(arrival) = preamble::arrival(&stream, peer, &door, &local).await else {
+        return stream.reset_on_drop();
+    };
+    match protocol {
+        ListenerProtocol::Http => serve(stream, arrival, door, local, admitted).await,
+        ListenerProtocol::Https => serve_secure(stream, arrival, door, local, admitted).await,
+        ListenerProtocol::Tcp => l4::serve(stream, arrival, door, local, admitted).await,
     }
 }
 

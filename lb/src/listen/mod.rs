@@ -4,6 +4,7 @@
 mod accept;
 mod bind;
 mod limits;
+mod preamble;
 mod worker;
 mod workers;
 

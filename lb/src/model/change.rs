@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::{
-    Adjustment, Certificate, CertificateName, CookieKey, CookieKeys, Global, GroupName, Listener, ListenerName, Origin,
-    Target, TargetGroup, TargetId, TicketKeys, Weight,
+    Adjustment, Certificate, CertificateName, CookieKey, CookieKeys, Global, GroupName, Listener, ListenerName,
+    ListenerProtocol, Origin, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
 };
 
 /// One wanted change, applied whole or refused whole.
@@ -62,13 +62,13 @@ pub struct Declared {
 
 impl Declared {
     /// All that is wrong with the set by itself: names given twice, listeners that forward to a group or show a
-    /// certificate it does not declare, addresses bound twice.
+    /// certificate it does not declare, or forward to one that speaks something else, addresses bound twice.
     pub fn faults(&self) -> Vec<Rejected> {
         let mut faults = self.twice();
-        let groups: HashSet<_> = self.target_groups.iter().map(|group| &group.name).collect();
+        let groups: HashMap<_, _> = self.target_groups.iter().map(|group| (&group.name, group.protocol)).collect();
         let certificates: HashSet<_> = self.certificates.iter().map(|certificate| &certificate.name).collect();
         let is_certificate = |name: &CertificateName| certificates.contains(name);
-        faults.extend(conflicts(self.listeners.iter(), |group| groups.contains(group), is_certificate));
+        faults.extend(conflicts(self.listeners.iter(), |group| groups.get(group).copied(), is_certificate));
         faults
     }
 
@@ -84,18 +84,28 @@ impl Declared {
     }
 }
 
-/// Forwards that lead nowhere, certificates that are not there, and addresses that two listeners bind.
+/// Forwards that lead nowhere or to targets that speak something else, certificates that are not there, and addresses that two listeners bind.
 pub(super) fn conflicts<'a>(
     listeners: impl Iterator<Item = &'a Listener>,
-    is_group: impl Fn(&GroupName) -> bool,
+    protocol_of: impl Fn(&GroupName) -> Option<TargetProtocol>,
     is_certificate: impl Fn(&CertificateName) -> bool,
 ) -> Vec<Rejected> {
     let mut binds = HashMap::new();
     let mut conflicts = Vec::new();
     for listener in listeners {
         let (name, target_group) = (&listener.name, &listener.forward.target_group);
-        if !is_group(target_group) {
-            conflicts.push(Rejected::DanglingForward { listener: name.clone(), target_group: target_group.clone() });
+        let (listener_name, group_name) = (name.clone(), target_group.clone());
+        match protocol_of(target_group).map(|protocol| listener.forward.protocol.unwrap_or(protocol)) {
+            None => {
+                conflicts.push(Rejected::DanglingForward { listener: listener_name, target_group: group_name });
+            }
+            Some(to) if !listener.protocol.leads_to(to) => conflicts.push(Rejected::Mismatch {
+                listener: listener_name,
+                from: listener.protocol,
+                target_group: group_name,
+                to,
+            }),
+            Some(_) => {}
         }
         let shown = listener.tls.iter().flat_map(|tls| &tls.certificates);
         for certificate in shown.filter(|certificate| !is_certificate(certificate)) {
@@ -202,6 +212,23 @@ pub enum Rejected {
     /// A certificate is to come back without its private key, which is not there.
     #[error("the private key of {0} is not exported: put the certificate with its key first, or add `key` to it")]
     KeyMissing(ObjectRef),
+    /// A listener's protocol cannot be passed on in that of its group.
+    #[error(
+        "listener {listener} speaks {} and its target group {target_group} {}: requests go to http groups, streams to \
+         tcp groups",
+        from.scheme(),
+        to.name()
+    )]
+    Mismatch {
+        /// The listener.
+        listener: ListenerName,
+        /// What its clients speak.
+        from: ListenerProtocol,
+        /// The group.
+        target_group: GroupName,
+        /// What its targets speak.
+        to: TargetProtocol,
+    },
     /// Two listeners want the same address.
     #[error("listeners {0} and {1} bind the same address")]
     SameBind(ListenerName, ListenerName),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::change::conflicts;
 use super::{
     Certificate, CertificateName, Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName, ObjectRef,
-    Rejected, Target, TargetGroup, TargetId, TicketKeys, Weight,
+    Rejected, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -360,12 +360,15 @@ impl Config {
         group.map(Arc::make_mut).ok_or_else(|| Rejected::NotFound(ObjectRef::TargetGroup(name.clone())))
     }
 
+    fn protocol_of(&self, group: &GroupName) -> Option<TargetProtocol> {
+        self.groups.get(group).map(|group| group.settings.wanted.protocol)
+    }
+
     /// What must hold between objects, whatever the change from `before` was.
     fn check(&self, before: &Self) -> Result<(), Rejected> {
         let listeners = self.listeners.values().map(|held| &held.wanted);
-        let is_group = |group: &GroupName| self.groups.contains_key(group);
         let is_certificate = |certificate: &CertificateName| self.certificates.contains_key(certificate);
-        match conflicts(listeners, is_group, is_certificate).into_iter().next() {
+        match conflicts(listeners, |group| self.protocol_of(group), is_certificate).into_iter().next() {
             None => Ok(()),
             Some(Rejected::DanglingForward { listener, target_group }) if before.groups.contains_key(&target_group) => {
                 let object = ObjectRef::TargetGroup(target_group);

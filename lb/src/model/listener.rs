@@ -36,12 +36,14 @@ pub struct Listener {
     pub connections_max: usize,
     /// The most requests a connection may carry. 0: no limit.
     pub requests_per_connection_max: u64,
-    /// Peers whose forwarding headers are kept and extended.
+    /// Peers whose forwarding headers are kept and extended, and whose PROXY protocol headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// How it speaks TLS; there exactly where its protocol is over TLS.
     pub tls: Option<ListenerTls>,
     /// Answers each request with a redirection to the same over https, at this port.
     pub redirect_to_https: Option<u16>,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl Listener {
@@ -65,6 +67,7 @@ impl Listener {
             trusted_proxies: Vec::new(),
             tls: None,
             redirect_to_https: None,
+            proxy_protocol: ProxyProtocol::Off,
         }
     }
 }
@@ -76,13 +79,15 @@ pub enum ListenerProtocol {
     Http,
     /// HTTP/1.0 and HTTP/1.1 over TLS.
     Https,
+    /// Anything: bytes, passed on as they are.
+    Tcp,
 }
 
 impl ListenerProtocol {
     /// Whether clients speak it over TLS.
     pub fn is_over_tls(self) -> bool {
         match self {
-            Self::Http => false,
+            Self::Http | Self::Tcp => false,
             Self::Https => true,
         }
     }
@@ -90,18 +95,39 @@ impl ListenerProtocol {
     /// What clients may ask for over TLS, by its registered name (ALPN).
     pub fn alpn(self) -> &'static [&'static str] {
         match self {
-            Self::Http => &[],
+            Self::Http | Self::Tcp => &[],
             Self::Https => &["http/1.1"],
         }
     }
 
-    /// As written in `X-Forwarded-Proto`.
+    /// As written in `X-Forwarded-Proto`, and in the configuration.
     pub fn scheme(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Tcp => "tcp",
         }
     }
+
+    /// Whether connections are passed on to targets that speak `target`: requests to HTTP, bytes to bytes.
+    pub fn leads_to(self, target: TargetProtocol) -> bool {
+        match self {
+            Self::Http | Self::Https => !target.is_stream(),
+            Self::Tcp => target.is_stream(),
+        }
+    }
+}
+
+/// Whether connections of a listener begin with a header of the PROXY protocol. It is believed from trusted proxies
+/// only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Never: such a header is what the client sends.
+    Off,
+    /// Those of trusted proxies may.
+    Accept,
+    /// All of them; only trusted proxies may connect.
+    Require,
 }
 
 /// Who answers the requests of a listener: a target group and what this listener wants otherwise than the group.

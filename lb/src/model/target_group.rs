@@ -34,6 +34,10 @@ pub struct TargetGroup {
     pub idle_connections_max: usize,
     /// The most requests or connections in flight at one target, all workers together. 0: no limit.
     pub connections_max: usize,
+    /// Whether a connection to a target begins with a header of the PROXY protocol, and which.
+    pub send_proxy: SendProxy,
+    /// What becomes of streams whose target becomes unhealthy.
+    pub on_down: OnDown,
     /// What keeps a client at its target, if anything.
     pub stickiness: Option<Stickiness>,
     /// When a target that fails requests is taken out, and for how long.
@@ -59,6 +63,8 @@ impl TargetGroup {
             keepalive_timeout: Duration::from_secs(4),
             idle_connections_max: 64,
             connections_max: 0,
+            send_proxy: SendProxy::Off,
+            on_down: OnDown::Keep,
             stickiness: None,
             ejection: Ejection::default(),
             health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
@@ -71,6 +77,43 @@ impl TargetGroup {
 pub enum TargetProtocol {
     /// HTTP/1.1 in the clear.
     Http,
+    /// Anything: bytes, passed on as they are.
+    Tcp,
+}
+
+impl TargetProtocol {
+    /// Whether it is bytes that targets are sent, and not requests.
+    pub fn is_stream(self) -> bool {
+        self == Self::Tcp
+    }
+
+    /// As written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// Which header of the PROXY protocol connections to targets begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendProxy {
+    /// None.
+    Off,
+    /// The line of version 1.
+    V1,
+    /// The binary one of version 2.
+    V2,
+}
+
+/// What becomes of streams whose target becomes unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on: they may work in spite of what checks say.
+    Keep,
+    /// They are reset, so that clients connect again, to another target.
+    Reset,
 }
 
 /// How one of the eligible targets is chosen.

@@ -108,7 +108,7 @@ impl Account {
         let secured = client.io.secured();
         AccessRecord {
             time: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
-            client: client.peer,
+            client: client.arrival.source,
             listener: front.frontend.listener.name.clone(),
             request_id: desk.request_id.bytes(bytes).into(),
             method: if is_understood { request.method_name.of(bytes).into() } else { Box::default() },

@@ -37,14 +37,16 @@ pub(super) async fn attempt<S: Stream>(
     // What must not be sent twice is worth a system call that shows whether the target has just closed.
     let thoroughly = !desk.request.method.is_idempotent();
     // A request that failed once goes over a new connection: old ones may have died together.
-    let idle = if is_repeated { None } else { client.local.idle.take(backend, address, client.began_at, thoroughly) };
+    let idle = if is_repeated { None } else { client.take_link(&pool.group, backend, address, thoroughly) };
     let backend = idle.is_none().then(|| Arc::clone(backend));
     client.tether.hold(in_flight);
     let mut link = match (idle, backend) {
         (Some(link), _) => link,
         (None, backend) => {
             let started = Instant::now();
-            let connecting = backend.map(|backend| Box::pin(connect(backend, address, pool.group.connect_timeout)));
+            let greeting = client.greeting(&pool.group);
+            let connecting =
+                backend.map(|backend| Box::pin(connect(backend, address, pool.group.connect_timeout, &greeting)));
             let Some(connecting) = connecting else { return Err(Failure::NoTarget) };
             let link = connecting.await.map_err(|error| connect_failure(&error))?;
             account.connect = Some(started.elapsed());

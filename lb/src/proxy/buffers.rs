@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::desk::Desk;
 
 /// Room for heads and small bodies.
-pub(super) const SMALL_BYTES: usize = 8 * 1024;
+pub(crate) const SMALL_BYTES: usize = 8 * 1024;
 /// Room for large bodies.
 const BIG_BYTES: usize = 256 * 1024;
 /// Big buffers a worker may have in use or on the shelf.
@@ -31,8 +31,8 @@ pub(crate) struct Shelf {
 
 /// A big buffer. It counts as one of the worker's until it is dropped, wherever that happens.
 #[derive(Debug)]
-pub(super) struct BigBuffer {
-    pub(super) buffer: Buffer,
+pub(crate) struct BigBuffer {
+    pub(crate) buffer: Buffer,
     count: Rc<Cell<usize>>,
 }
 
@@ -58,7 +58,7 @@ impl Shelf {
     }
 
     /// A big buffer, if there is one left.
-    pub(super) fn take_big(&self) -> Option<BigBuffer> {
+    pub(crate) fn take_big(&self) -> Option<BigBuffer> {
         if let Some(buffer) = self.big.borrow_mut().pop() {
             return Some(buffer);
         }
@@ -70,7 +70,7 @@ impl Shelf {
     }
 
     /// Takes a big buffer back.
-    pub(super) fn put_big(&self, mut big: BigBuffer) {
+    pub(crate) fn put_big(&self, mut big: BigBuffer) {
         big.buffer.clear();
         self.big.borrow_mut().push(big);
     }
@@ -78,25 +78,25 @@ impl Shelf {
 
 /// Bytes that came in and are not done with.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
 impl Buffer {
-    pub(super) fn with_room(room: usize) -> Self {
+    pub(crate) fn with_room(room: usize) -> Self {
         Self { bytes: vec![0; room].into(), start: 0, end: 0 }
     }
 
     /// Forgets everything in it.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
     }
 
     /// Counts bytes at the start as done with. They stay where they are.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
     }
 
@@ -136,7 +136,7 @@ impl Buffer {
     }
 
     /// What is left to do.
-    pub(super) fn filled(&self) -> &[u8] {
+    pub(crate) fn filled(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
@@ -155,12 +155,12 @@ impl Buffer {
         self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Whether there is no room left at the end.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.end == self.bytes.len()
     }
 
@@ -170,7 +170,7 @@ impl Buffer {
     }
 
     /// Reads once into the room at the end, of which there must be some. Zero is the end of the stream.
-    pub(super) fn poll_fill<R: AsyncRead + Unpin>(
+    pub(crate) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut R,

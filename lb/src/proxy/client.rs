@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
+use super::arrival::Arrival;
 use super::deadline::Deadline;
 use super::desk::Desk;
 use super::door::{Door, Front};
@@ -18,7 +19,10 @@ use super::local::{Local, Tied};
 use super::metered::Metered;
 use super::tether::Tether;
 use crate::http1::{Parsed, parse_request};
+use crate::model::{SendProxy, TargetGroup};
+use crate::state::Backend;
 use crate::stream::{Ahead, Stream};
+use crate::upstream::{Link, OwnConnections};
 
 /// How long a new connection whose request is not there yet may take when its listener goes.
 pub(super) const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
@@ -30,8 +34,9 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 /// A client's connection.
 pub(super) struct Client<S> {
     pub(super) io: Metered<S>,
-    pub(super) peer: SocketAddr,
-    /// The peer's address as text, for X-Forwarded-For.
+    /// Whose it is.
+    pub(super) arrival: Arrival,
+    /// The client's address as text, for X-Forwarded-For.
     pub(super) peer_text: Box<str>,
     pub(super) local: Rc<Local>,
     pub(super) tether: Rc<Tether>,
@@ -44,6 +49,8 @@ pub(super) struct Client<S> {
     pub(super) began_at: Instant,
     /// There when bytes of a request have come and it is not worked on yet.
     desk: Option<Box<Desk>>,
+    /// Idle connections to targets that know them as this client's.
+    own: OwnConnections,
     _tied: Tied,
 }
 
@@ -63,12 +70,12 @@ pub(super) enum Next {
 /// Serves a client until one of the two has had enough. The guard is dropped with it.
 pub(crate) async fn serve<S: Stream>(
     stream: S,
-    peer: SocketAddr,
+    arrival: Arrival,
     door: Rc<Door>,
     local: Rc<Local>,
     _guard: impl Sized,
 ) {
-    let mut client = Client::new(stream, peer, door, local);
+    let mut client = Client::new(stream, arrival, door, local);
     client.attach().await;
     loop {
         let next = match poll_fn(|cx| client.poll_head(cx)).await {
@@ -90,7 +97,7 @@ pub(crate) async fn refuse<S: Stream>(
     local: Rc<Local>,
     _guard: impl Sized,
 ) {
-    let mut client = Client::new(stream, peer, door, local);
+    let mut client = Client::new(stream, Arrival::of(peer), door, local);
     client.attach().await;
     let next = handle(&mut client, Some(Failure::TooManyConnections)).await;
     client.end(next).await;
@@ -107,7 +114,7 @@ enum Heard {
 }
 
 impl<S: Stream> Client<S> {
-    fn new(stream: S, peer: SocketAddr, door: Rc<Door>, local: Rc<Local>) -> Self {
+    fn new(stream: S, arrival: Arrival, door: Rc<Door>, local: Rc<Local>) -> Self {
         let now = Instant::now();
         let front = door.front();
         let mut deadline = Deadline::new();
@@ -115,8 +122,8 @@ impl<S: Stream> Client<S> {
         let tether = Rc::new(Tether::new(door));
         Self {
             io: Metered::new(stream, front, local.worker),
-            peer,
-            peer_text: peer.ip().to_canonical().to_string().into(),
+            peer_text: arrival.source.ip().to_canonical().to_string().into(),
+            arrival,
             _tied: local.tie(&tether),
             local,
             tether,
@@ -125,6 +132,7 @@ impl<S: Stream> Client<S> {
             requests: 0,
             began_at: now,
             desk: None,
+            own: OwnConnections::default(),
         }
     }
 
@@ -171,6 +179,33 @@ impl<S: Stream> Client<S> {
         } else {
             self.desk = Some(desk);
             self.deadline.set(Some(now + listener.head_timeout));
+        }
+    }
+
+    /// An idle connection to a target, if there is one that may carry a request of this client.
+    pub(super) fn take_link(
+        &mut self,
+        group: &TargetGroup,
+        backend: &Backend,
+        address: SocketAddr,
+        thoroughly: bool,
+    ) -> Option<Link> {
+        match group.send_proxy {
+            SendProxy::Off => self.local.idle.take(backend, address, self.began_at, thoroughly),
+            SendProxy::V1 | SendProxy::V2 => self.own.take(backend, address, self.began_at, thoroughly),
+        }
+    }
+
+    /// What a target is sent ahead of everything on a new connection.
+    pub(super) fn greeting(&self, group: &TargetGroup) -> Vec<u8> {
+        self.arrival.greeting(group.send_proxy, &self.io, || self.local.random())
+    }
+
+    /// Keeps a connection to a target for the next request: of any client, or of this one if it is known as its own.
+    pub(super) fn keep_link(&mut self, link: Link, group: &TargetGroup, now: Instant) {
+        match group.send_proxy {
+            SendProxy::Off => self.local.idle.keep(link, group, now),
+            SendProxy::V1 | SendProxy::V2 => self.own.keep(link, group, now),
         }
     }
 

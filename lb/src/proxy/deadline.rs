@@ -9,29 +9,29 @@ use tokio::time::{Sleep, sleep_until};
 
 /// One timer. A deadline that moves away costs nothing: the timer fires at the old one, sees that it was moved, and
 /// is set again. So a connection that is busy hardly ever touches the timer wheel.
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     timer: Option<Pin<Box<Sleep>>>,
     fires_at: Instant,
     wanted: Option<Instant>,
 }
 
 impl Deadline {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { timer: None, fires_at: Instant::now(), wanted: None }
     }
 
     /// What is to end then.
-    pub(super) fn set(&mut self, wanted: Option<Instant>) {
+    pub(crate) fn set(&mut self, wanted: Option<Instant>) {
         self.wanted = wanted;
     }
 
     /// Ends it then, if that is earlier.
-    pub(super) fn hasten(&mut self, wanted: Instant) {
+    pub(crate) fn hasten(&mut self, wanted: Instant) {
         self.wanted = Some(self.wanted.map_or(wanted, |before| before.min(wanted)));
     }
 
     /// Ready once the deadline has passed; until then the task is woken no later than that.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(wanted) = self.wanted else { return Poll::Pending };
         match &mut self.timer {
             Some(timer) if self.fires_at <= wanted && !timer.is_elapsed() => return Poll::Pending,

@@ -54,7 +54,7 @@ impl Front {
     }
 
     /// What one worker counts of the listener.
-    pub(super) fn cells(&self, worker: usize) -> &ListenerCells {
+    pub(crate) fn cells(&self, worker: usize) -> &ListenerCells {
         self.frontend.metrics.workers.of(worker)
     }
 }

@@ -137,10 +137,10 @@ async fn deliver<S: Stream>(
 }
 
 /// Keeps the connection to the target, if it is in a state to carry another request.
-fn release<S: Stream>(client: &Client<S>, desk: &Desk, link: Link, front: &Front, is_uploaded: bool, now: Instant) {
+fn release<S: Stream>(client: &mut Client<S>, desk: &Desk, link: Link, front: &Front, is_uploaded: bool, now: Instant) {
     let has_surplus = !desk.down.is_drained();
     if is_uploaded && desk.response.keep_alive && !has_surplus && !client.local.is_stopping() {
-        client.local.idle.keep(link, &front.frontend.pool.group, now);
+        client.keep_link(link, &front.frontend.pool.group, now);
     }
 }
 

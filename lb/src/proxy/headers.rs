@@ -26,7 +26,7 @@ pub(super) fn stage_request<S: Stream>(desk: &mut Desk, front: &Front, client: &
         forwarding: Forwarding {
             peer: match &listener.trusted_proxies[..] {
                 [] => Peer::Unchecked,
-                trusted if trusted.iter().any(|network| network.contains(client.peer.ip())) => Peer::Trusted,
+                trusted if trusted.iter().any(|network| network.contains(client.arrival.source.ip())) => Peer::Trusted,
                 _ => Peer::Untrusted,
             },
             client_address: &client.peer_text,

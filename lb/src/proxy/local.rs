@@ -28,11 +28,11 @@ pub(crate) struct Local {
     /// The worker's number.
     pub(crate) worker: usize,
     /// Buffers nobody uses at the moment.
-    pub(super) shelf: Shelf,
+    pub(crate) shelf: Shelf,
     /// Connections to targets nobody uses at the moment.
     pub(super) idle: IdleConnections,
     /// Whom to tell when a backend is worth a look.
-    pub(super) observer: Observer,
+    pub(crate) observer: Observer,
     /// What is remembered of recent requests.
     pub(crate) recorder: Recorder,
     /// Where connections encrypt and decrypt.
@@ -85,12 +85,12 @@ impl Local {
     }
 
     /// Where requests are logged.
-    pub(super) fn access_log(&self) -> &AccessLog {
+    pub(crate) fn access_log(&self) -> &AccessLog {
         &self.telemetry.access_log
     }
 
     /// Fresh random bits (xorshift64*): good enough to choose by, not to keep a secret with.
-    pub(super) fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         let mut bits = self.random.get();
         bits ^= bits >> 12;
         bits ^= bits << 25;
@@ -140,10 +140,14 @@ impl Local {
     }
 
     /// Closes idle connections to backends that take no more work, and cuts what is in flight at those whose time to
-    /// leave is over.
+    /// leave is over, or that went down and are given up.
     pub(crate) fn leave_departed(&self) {
         self.idle.close_departed();
-        self.tethers.borrow().values().filter(|tether| tether.is_at_gone_backend()).for_each(|tether| tether.cut());
+        self.tethers
+            .borrow()
+            .values()
+            .filter(|tether| tether.is_at_gone_backend() || tether.has_fallen())
+            .for_each(|tether| tether.cut());
     }
 
     /// Closes connections to targets that have been idle for too long.
@@ -157,12 +161,12 @@ impl Local {
     }
 
     /// Wakes the caller at the next snapshot.
-    pub(super) fn wait(&self, waker: &Waker) {
+    pub(crate) fn wait(&self, waker: &Waker) {
         self.waiting.borrow_mut().push(waker.clone());
     }
 
     /// Makes a connection known to the worker until the answer is dropped.
-    pub(super) fn tie(self: &Rc<Self>, tether: &Rc<Tether>) -> Tied {
+    pub(crate) fn tie(self: &Rc<Self>, tether: &Rc<Tether>) -> Tied {
         let number = self.tether_next.get();
         self.tether_next.set(number + 1);
         self.tethers.borrow_mut().insert(number, Rc::clone(tether));
@@ -205,7 +209,7 @@ impl Local {
 }
 
 /// A connection known to the worker.
-pub(super) struct Tied {
+pub(crate) struct Tied {
     local: Rc<Local>,
     number: u64,
 }

@@ -12,6 +12,7 @@
 //! Not here: sockets and threads (`listen`), which target it is (`balance`), the grammar (`http1`).
 
 mod account;
+mod arrival;
 mod attempt;
 mod body;
 mod buffers;
@@ -38,9 +39,16 @@ mod sticky;
 mod tether;
 mod trace;
 mod upgrade;
+mod waiting;
 
+pub(crate) use arrival::Arrival;
+pub(crate) use buffers::{BigBuffer, Buffer, SMALL_BYTES, Shelf};
 pub(crate) use client::{refuse, serve};
+pub(crate) use deadline::Deadline;
 pub(crate) use door::{Door, Front};
 pub use dry_run::{DRAWS, DryRequest, DryRun, NoRequest};
-pub(crate) use local::Local;
+pub(crate) use local::{Local, Tied};
 pub(crate) use secure::serve_secure;
+pub(crate) use sticky::is_new;
+pub(crate) use tether::Tether;
+pub(crate) use waiting::{Waited, wait_for_snapshot};

@@ -1,10 +1,8 @@
 //! Finding a target that answers: choosing one, and another after a failure, as far as the request may be repeated.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use super::account::Account;
@@ -13,6 +11,7 @@ use super::client::Client;
 use super::desk::Desk;
 use super::door::Front;
 use super::error::{Failure, Repeatable};
+use super::waiting::{Waited, wait_for_snapshot};
 use super::{hash_key, sticky};
 use crate::affinity::Sticky;
 use crate::balance::{Pick, Trail};
@@ -168,7 +167,7 @@ async fn choose<S: Stream>(
             return Err(failure);
         }
         let until = *waits_until.get_or_insert_with(|| Instant::now() + pool.group.initial_wait);
-        match wait_for_snapshot(client, &front, until).await {
+        match wait_for_next(client, &front, until).await {
             // It was in vain: who is bound to a target without a verdict may have another one now.
             Err(Failure::NoTarget) if is_patient => is_patient = false,
             outcome => outcome?,
@@ -209,7 +208,7 @@ fn pick<S>(
     if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known], is_patient)? {
         return Ok(chosen);
     }
-    let (peer, trusted) = (client.peer.ip(), &front.frontend.listener.trusted_proxies);
+    let (peer, trusted) = (client.arrival.source.ip(), &front.frontend.listener.trusted_proxies);
     let hash = pool.hash_key();
     let hash = hash.and_then(|key| hash_key::hash(key, peer, trusted, &desk.request, desk.up.buffer.whole()));
     for tried in [&ids[..known], &[]] {
@@ -261,27 +260,12 @@ fn pick_from<S>(
 }
 
 /// Returns at the next snapshot; fails when it takes too long, or the client has left meanwhile.
-async fn wait_for_snapshot<S: Stream>(client: &mut Client<S>, seen: &Rc<Front>, until: Instant) -> Result<(), Failure> {
-    client.deadline.set(Some(until));
-    let mut is_asked = false;
-    poll_fn(|cx| {
-        if !Rc::ptr_eq(&client.tether.door.front(), seen) {
-            return Poll::Ready(Ok(()));
-        }
-        if !is_asked {
-            is_asked = true;
-            client.local.wait(cx.waker());
-        }
-        // Whether there is something to read does not matter, but a reset shall wake us.
-        let _ = client.io.poll_readable(cx);
-        if client.io.is_reset() {
-            return Poll::Ready(Err(Failure::ClientLeft));
-        }
-        match client.poll_end(cx) {
-            Poll::Ready(Failure::Cut) => Poll::Ready(Err(Failure::Cut)),
-            Poll::Ready(_) => Poll::Ready(Err(Failure::NoTarget)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+async fn wait_for_next<S: Stream>(client: &mut Client<S>, seen: &Rc<Front>, until: Instant) -> Result<(), Failure> {
+    let Client { local, tether, deadline, io, .. } = client;
+    match wait_for_snapshot(local, tether, deadline, io, seen, until).await {
+        Waited::Changed => Ok(()),
+        Waited::TooLong => Err(Failure::NoTarget),
+        Waited::ClientLeft => Err(Failure::ClientLeft),
+        Waited::Cut => Err(Failure::Cut),
+    }
 }

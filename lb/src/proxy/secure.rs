@@ -2,7 +2,6 @@
 //! of its end. Not here: the handshake itself (`tls`).
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,6 +9,7 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
+use super::arrival::Arrival;
 use super::client::{FIRST_REQUEST_GRACE, serve};
 use super::deadline::Deadline;
 use super::door::Door;
@@ -26,13 +26,13 @@ const PLAINTEXT_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nProxy-Status: elbo
 /// Serves a client that speaks HTTP over TLS. The guard is dropped with it.
 pub(crate) async fn serve_secure(
     stream: TcpStream,
-    peer: SocketAddr,
+    arrival: Arrival,
     door: Rc<Door>,
     local: Rc<Local>,
     guard: impl Sized,
 ) {
     if let Some(stream) = Box::pin(secure(stream, &door, &local)).await {
-        serve(stream, peer, door, local, guard).await;
+        serve(stream, arrival, door, local, guard).await;
     }
 }
 

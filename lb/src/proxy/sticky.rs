@@ -34,7 +34,7 @@ pub(super) fn recognise<S>(client: &Client<S>, desk: &mut Desk, front: &Front) {
     let Some(affinity) = &front.frontend.pool.affinity else { return };
     desk.bond.seen.clear();
     let (head, bytes) = (&desk.request, desk.up.buffer.whole());
-    let source = source(client.peer.ip(), &front.frontend.listener.trusted_proxies, head, bytes);
+    let source = source(client.arrival.source.ip(), &front.frontend.listener.trusted_proxies, head, bytes);
     desk.bond.at = SystemTime::now();
     let request = Request { head, bytes, source, now: desk.bond.at };
     affinity.recognise(&request, &mut desk.bond.seen);
@@ -82,7 +82,7 @@ pub(super) fn bound<S>(
 }
 
 /// Whether verdicts on the targets of a group may still come in, one by one.
-pub(super) fn is_new(pool: &Pool, at: SystemTime) -> bool {
+pub(crate) fn is_new(pool: &Pool, at: SystemTime) -> bool {
     let serves_for_long = |since| at.duration_since(since).is_ok_and(|long| long > pool.group.initial_wait);
     !pool.serving_since.is_some_and(serves_for_long)
 }

@@ -9,9 +9,9 @@ use super::door::Door;
 use crate::state::{Admission, Backend, InFlight};
 
 /// The worker's hold on one connection.
-pub(super) struct Tether {
+pub(crate) struct Tether {
     /// Where it came in.
-    pub(super) door: Rc<Door>,
+    pub(crate) door: Rc<Door>,
     /// What it has in flight at a backend. Held here so that the worker sees where.
     in_flight: RefCell<Option<InFlight>>,
     is_cut: Cell<bool>,
@@ -19,50 +19,55 @@ pub(super) struct Tether {
 }
 
 impl Tether {
-    pub(super) fn new(door: Rc<Door>) -> Self {
+    pub(crate) fn new(door: Rc<Door>) -> Self {
         Self { door, in_flight: RefCell::default(), is_cut: Cell::new(false), waker: RefCell::default() }
     }
 
     /// Remembers whom to wake. Once is enough, since a task's waker stays the same.
-    pub(super) fn attach(&self, cx: &Context<'_>) {
+    pub(crate) fn attach(&self, cx: &Context<'_>) {
         *self.waker.borrow_mut() = Some(cx.waker().clone());
     }
 
     /// Makes the connection look up.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
     /// Takes hold of work in flight, until it is released.
-    pub(super) fn hold(&self, in_flight: InFlight) {
+    pub(crate) fn hold(&self, in_flight: InFlight) {
         *self.in_flight.borrow_mut() = Some(in_flight);
     }
 
     /// Counts the work in flight as done.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         drop(self.in_flight.borrow_mut().take());
     }
 
     /// Where it has something in flight.
-    pub(super) fn backend(&self) -> Option<Arc<Backend>> {
+    pub(crate) fn backend(&self) -> Option<Arc<Backend>> {
         self.in_flight.borrow().as_ref().map(|in_flight| Arc::clone(in_flight.backend()))
     }
 
     /// Whether it has something in flight at a backend whose time to leave is over.
-    pub(super) fn is_at_gone_backend(&self) -> bool {
+    pub(crate) fn is_at_gone_backend(&self) -> bool {
         self.in_flight.borrow().as_ref().is_some_and(|in_flight| in_flight.backend().admission() == Admission::Gone)
     }
 
+    /// Whether what it has in flight was given up because its backend went down.
+    pub(crate) fn has_fallen(&self) -> bool {
+        self.in_flight.borrow().as_ref().is_some_and(InFlight::has_fallen)
+    }
+
     /// Ends the connection with all that is in flight on it.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.is_cut.set(true);
         self.wake();
     }
 
     /// Whether it is to end at once.
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.is_cut.get()
     }
 }

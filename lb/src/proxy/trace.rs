@@ -32,7 +32,7 @@ impl Trace {
         let draft = client.local.recorder.begin(&Start {
             id: desk.request_id.bytes(bytes),
             began_at: client.began_at,
-            client: client.peer,
+            client: client.arrival.source,
             listener: &front.frontend.listener,
             method: understood(request.method_name.of(bytes)),
             path: understood(request.target.of(bytes)),

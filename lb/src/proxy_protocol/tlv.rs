@@ -33,7 +33,7 @@ impl Tlvs {
         let mut seen = [false; 256];
         let mut rest = bytes;
         while !rest.is_empty() {
-            let ((kind, value), after) = split(rest).ok_or(Refusal::Tlv)?;
+            let (kind, value, after) = split(rest).ok_or(Refusal::Tlv)?;
             let fits = match kind {
                 kind::CRC32C => value.len() == 4,
                 kind::UNIQUE_ID => (1..=UNIQUE_ID_BYTES_MAX).contains(&value.len()),
@@ -54,9 +54,9 @@ impl Tlvs {
     pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
-            let (tlv, after) = split(rest)?;
+            let (kind, value, after) = split(rest)?;
             rest = after;
-            Some(tlv)
+            Some((kind, value))
         })
     }
 
@@ -73,7 +73,7 @@ impl Tlvs {
     /// How many bytes there are from the value of the first of a type to the end.
     pub(super) fn bytes_from(&self, kind: u8) -> usize {
         let mut rest = &self.0[..];
-        while let Some(((found, value), after)) = split(rest) {
+        while let Some((found, value, after)) = split(rest) {
             if found == kind {
                 return value.len() + after.len();
             }
@@ -83,9 +83,9 @@ impl Tlvs {
     }
 }
 
-/// The first one, and what follows it.
-fn split(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+/// Type and value of the first one, and what follows it.
+fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (head, rest) = bytes.split_at_checked(3)?;
     let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([head[1], head[2]])))?;
-    Some(((head[0], value), rest))
+    Some((head[0], value, rest))
 }

@@ -2,7 +2,7 @@
 //! snapshot's business (`Member`), so that changing them never loses what is counted here.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub struct Backend {
 struct Load {
     in_flight: AtomicUsize,
     admission: AtomicU8,
+    /// How often what was in flight was to be given up because it went down.
+    falls: AtomicU32,
     /// A [`Latency`].
     latency: AtomicU64,
     /// A [`Record`].
@@ -88,6 +90,7 @@ impl Backend {
         let load = Load {
             in_flight: AtomicUsize::new(0),
             admission: AtomicU8::new(Admission::All as u8),
+            falls: AtomicU32::new(0),
             latency: AtomicU64::new(Latency::UNKNOWN.to_bits()),
             record: AtomicU64::new(Record::CLEAN),
         };
@@ -118,7 +121,7 @@ impl Backend {
 
     fn begin_if(self: &Arc<Self>, connections_max: usize, admits: impl Fn(Admission) -> bool) -> Option<InFlight> {
         let before = self.load.in_flight.fetch_add(1, Ordering::SeqCst);
-        let guard = InFlight { backend: Arc::clone(self) };
+        let guard = InFlight { backend: Arc::clone(self), falls: self.load.falls.load(Ordering::SeqCst) };
         let full = connections_max != 0 && before >= connections_max;
         (!full && admits(self.admission())).then_some(guard)
     }
@@ -136,6 +139,11 @@ impl Backend {
     /// Says which new work it takes. Only the publisher does.
     pub(super) fn admit(&self, admission: Admission) {
         self.load.admission.store(admission as u8, Ordering::SeqCst);
+    }
+
+    /// Gives up what is in flight, because it went down. What begins from now on stays. Only the publisher does.
+    pub(super) fn fall(&self) {
+        self.load.falls.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Counts sessions from now on. Only the publisher asks for that, when it drains a target that has some.
@@ -236,12 +244,19 @@ impl Backend {
 #[derive(Debug)]
 pub struct InFlight {
     backend: Arc<Backend>,
+    /// How often the backend had fallen when this began.
+    falls: u32,
 }
 
 impl InFlight {
     /// Where the work is.
     pub fn backend(&self) -> &Arc<Backend> {
         &self.backend
+    }
+
+    /// Whether it was given up because its backend went down since.
+    pub fn has_fallen(&self) -> bool {
+        self.backend.load.falls.load(Ordering::SeqCst) != self.falls
     }
 }
 

@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::past::Past;
 use super::streak::Trust;
+use crate::model::OnDown;
 use crate::state::{
-    Admission, Backend, Event, EventKind, Live, Member, Now, Observations, Observed, Snapshot, TargetState, Wanted,
-    compile, difference,
+    Admission, Backend, Event, EventKind, Live, Member, Now, Observations, Observed, Pool, Snapshot, TargetState,
+    Verdict, Wanted, compile, difference,
 };
 
 /// How many writers may stand in line; more wait their turn.
@@ -154,6 +155,7 @@ impl Task {
         self.observed.forget(&next);
         self.past.keep(&previous, &next);
         self.settle(&next);
+        drop_streams(&previous, &next);
         log(&events);
         let generation = next.generation;
         self.live.swap(next, events);
@@ -212,6 +214,24 @@ impl Task {
         let before = self.observed.drained.len();
         self.observed.drained.extend(idle);
         self.observed.drained.len() > before
+    }
+}
+
+/// Gives up the streams at targets that have become unhealthy, in groups that want it so.
+fn drop_streams(previous: &Snapshot, next: &Snapshot) {
+    let resets = |pool: &&Arc<Pool>| pool.group.on_down == OnDown::Reset;
+    for pool in next.groups().filter(resets) {
+        let Some(old) = previous.pool_of(&pool.group.name).filter(|old| !Arc::ptr_eq(&old.members, &pool.members))
+        else {
+            continue;
+        };
+        for member in pool.members.iter().filter(|member| member.verdict == Verdict::Unhealthy) {
+            let same = |old: &&Member| old.backend.id == member.backend.id;
+            let was = old.members_of(&member.backend.target).iter().find(same);
+            if was.is_some_and(|was| was.verdict != Verdict::Unhealthy) {
+                member.backend.fall();
+            }
+        }
     }
 }
 

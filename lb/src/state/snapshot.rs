@@ -196,6 +196,11 @@ impl Pool {
         self.forward.algorithm.unwrap_or(self.group.algorithm)
     }
 
+    /// Whether it is bytes that its targets are sent, and not requests.
+    pub fn is_stream(&self) -> bool {
+        self.forward.protocol.unwrap_or(self.group.protocol).is_stream()
+    }
+
     /// What of a request the choice depends on, if it does.
     pub fn hash_key(&self) -> Option<&HashKey> {
         (self.algorithm() == Algorithm::ConsistentHash).then_some(&self.group.hash_key)

@@ -23,7 +23,10 @@ use writer::{Output, Sink};
 /// How many records may wait for the writing thread.
 const QUEUE_RECORDS_MAX: usize = 8192;
 
-/// What is remembered of one request.
+/// The protocol of a record that is about a stream and not a request.
+pub const STREAM_PROTOCOL: &str = "TCP";
+
+/// What is remembered of one request, or of one TCP stream.
 ///
 /// Bytes are as the client sent them; the formats escape what must not reach a log as it is.
 #[derive(Debug, Clone)]
@@ -99,6 +102,10 @@ pub enum EndReason {
     TargetTimeout,
     /// A tunnel (WebSocket) ended.
     TunnelClosed,
+    /// Neither side of a stream said anything for too long.
+    Idle,
+    /// A stream was reset because its target became unhealthy.
+    TargetDown,
     /// elbow stopped, or the target left for good, before the answer was complete.
     Cut,
 }
@@ -115,6 +122,8 @@ impl EndReason {
             Self::TargetFailed => "target_failed",
             Self::TargetTimeout => "target_timeout",
             Self::TunnelClosed => "tunnel_closed",
+            Self::Idle => "idle",
+            Self::TargetDown => "target_down",
             Self::Cut => "cut",
         }
     }

@@ -1,6 +1,6 @@
 //! The cells of each thing that is counted: a listener, its route to a group, a group, a backend, a worker.
 
-use super::{Counter, Gauge, Histogram, Sharded};
+use super::{Counter, EndReason, Gauge, Histogram, Sharded};
 
 /// The class of a status, `1xx` to `5xx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,25 @@ impl HandshakeResult {
 /// The kinds of sessions that are counted apart: version, and whether an earlier one was resumed.
 pub const SESSION_KINDS: [[&str; 2]; 4] = [["1.2", "false"], ["1.2", "true"], ["1.3", "false"], ["1.3", "true"]];
 
+/// Why a connection was refused for want of a PROXY protocol header (`elbow_proxy_headers_refused_total{reason}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ProxyHeaderFault {
+    /// One is required, and the peer is no trusted proxy.
+    Untrusted = 0,
+    /// One is required, and other bytes came.
+    Missing = 1,
+    /// It is none, although it begins as one.
+    Malformed = 2,
+    /// It did not come in time.
+    TimedOut = 3,
+}
+
+impl ProxyHeaderFault {
+    /// The label of each, in order.
+    pub const LABELS: [&'static str; 4] = ["untrusted", "missing", "malformed", "timeout"];
+}
+
 /// Statuses of answers that elbow makes itself, in the order of their counters.
 pub const LB_CODES: [u16; 16] = [301, 308, 400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
 
@@ -127,6 +146,8 @@ pub struct ListenerCells {
     pub tls_handshakes: [Counter; HandshakeResult::LABELS.len()],
     /// TLS sessions, by [`SESSION_KINDS`].
     pub tls_sessions: [Counter; SESSION_KINDS.len()],
+    /// Connections refused for want of a PROXY protocol header, by [`ProxyHeaderFault`].
+    pub proxy_headers_refused: [Counter; ProxyHeaderFault::LABELS.len()],
 }
 
 impl ListenerMetrics {
@@ -155,6 +176,11 @@ impl ListenerCells {
         self.tls_handshakes[result as usize].add(1);
     }
 
+    /// Counts a connection refused for want of a PROXY protocol header.
+    pub fn proxy_header_refused(&self, fault: ProxyHeaderFault) {
+        self.proxy_headers_refused[fault as usize].add(1);
+    }
+
     /// Counts a request that was not compliant.
     pub fn noncompliant(&self, class: NoncompliantClass) {
         self.noncompliant[class as usize].add(1);
@@ -175,6 +201,41 @@ pub struct RouteCells {
     pub requests: ByClass,
     /// From the first byte of the request to the last of the answer.
     pub duration: Histogram,
+    /// Streams, where the listener takes streams.
+    pub streams: StreamCells,
+}
+
+/// What a listener's streams to one group count, for one worker.
+#[derive(Debug, Default)]
+pub struct StreamCells {
+    ended: [Counter; Self::ENDS.len()],
+    /// From accept to the end.
+    pub duration: Histogram,
+}
+
+impl StreamCells {
+    /// How a stream can end, in the order of the counters.
+    pub const ENDS: [EndReason; 7] = [
+        EndReason::Completed,
+        EndReason::NoTarget,
+        EndReason::ClientLeft,
+        EndReason::TargetFailed,
+        EndReason::Idle,
+        EndReason::TargetDown,
+        EndReason::Cut,
+    ];
+
+    /// Counts one that has ended.
+    pub fn ended(&self, end: EndReason) {
+        if let Some(index) = Self::ENDS.iter().position(|known| *known == end) {
+            self.ended[index].add(1);
+        }
+    }
+
+    /// How many have ended so, in the order of [`Self::ENDS`].
+    pub fn ends(&self) -> [u64; Self::ENDS.len()] {
+        self.ended.each_ref().map(Counter::get)
+    }
 }
 
 impl RouteMetrics {
@@ -202,6 +263,8 @@ pub struct GroupMetrics {
 pub struct GroupCells {
     /// From the request's last byte sent to the first byte of the target's answer.
     pub target_response: Histogram,
+    /// How long connecting to a target took, for streams.
+    pub target_connect: Histogram,
     /// Connections to targets that could not be made or broke before an answer.
     pub connection_errors: Counter,
     /// Requests that another attempt saved.
@@ -258,25 +321,41 @@ impl GroupMetrics {
 #[derive(Debug)]
 pub struct BackendMetrics {
     /// By worker; small, since there may be ten thousand backends.
-    workers: Box<[ByClass]>,
+    workers: Box<[BackendCells]>,
+}
+
+#[derive(Debug, Default)]
+struct BackendCells {
+    answers: ByClass,
+    connections: Counter,
 }
 
 impl BackendMetrics {
     /// Cells for each worker.
     pub fn new(workers: usize) -> Self {
-        Self { workers: (0..workers).map(|_| ByClass::default()).collect() }
+        Self { workers: (0..workers).map(|_| BackendCells::default()).collect() }
     }
 
     /// Counts one answer.
     pub fn answered(&self, worker: usize, class: CodeClass) {
-        self.workers[worker].add(class);
+        self.workers[worker].answers.add(class);
+    }
+
+    /// Counts a connection that was made for a stream.
+    pub fn connected(&self, worker: usize) {
+        self.workers[worker].connections.add(1);
+    }
+
+    /// Connections that were made for streams.
+    pub fn connections(&self) -> u64 {
+        self.workers.iter().map(|cells| cells.connections.get()).sum()
     }
 
     /// Answers by class, in the order of [`CodeClass::LABELS`].
     pub fn answers(&self) -> [u64; CodeClass::LABELS.len()] {
         let mut sum = [0; CodeClass::LABELS.len()];
         for cells in &self.workers {
-            for (sum, count) in sum.iter_mut().zip(cells.get()) {
+            for (sum, count) in sum.iter_mut().zip(cells.answers.get()) {
                 *sum += count;
             }
         }

@@ -10,11 +10,12 @@ mod names;
 mod process;
 mod render;
 
-pub use access_log::{AccessLog, AccessLogThread, AccessRecord, EndReason};
+pub use access_log::{AccessLog, AccessLogThread, AccessRecord, EndReason, STREAM_PROTOCOL};
 pub use cells::{Counter, Gauge, Histogram, Sharded};
 pub use handles::{
     BackendMetrics, ByClass, CodeClass, GroupCells, GroupMetrics, HandshakeResult, LB_CODES, ListenerCells,
-    ListenerMetrics, NoncompliantClass, RouteCells, RouteMetrics, SESSION_KINDS, StickyResult, WorkerMetrics,
+    ListenerMetrics, NoncompliantClass, ProxyHeaderFault, RouteCells, RouteMetrics, SESSION_KINDS, StickyResult,
+    StreamCells, WorkerMetrics,
 };
 pub use names::{Kind, METRICS, Metric};
 pub use render::render;

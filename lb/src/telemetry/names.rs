@@ -45,12 +45,20 @@ metrics! {
         "Answers made by elbow itself, by status.";
     TARGET_REQUESTS: Counter "elbow_target_requests_total" { "target_group", "target", "code_class" }
         "Requests answered by a target, by class of status.";
+    TARGET_CONNECTIONS: Counter "elbow_target_connections_total" { "target_group", "target" }
+        "Connections made to a target for TCP streams.";
+    TARGET_CONNECT: Histogram "elbow_target_connect_seconds" { "target_group" }
+        "How long connecting to a target took, for TCP streams.";
     TARGETS: Gauge "elbow_targets" { "target_group", "state" }
         "Targets in each state.";
     CONNECTIONS_OPEN: Gauge "elbow_connections_open" { "listener" }
         "Client connections open now.";
     CONNECTIONS: Counter "elbow_connections_total" { "listener" }
         "Client connections accepted.";
+    CONNECTIONS_ENDED: Counter "elbow_connections_ended_total" { "listener", "target_group", "end" }
+        "TCP streams that have ended, by how.";
+    CONNECTION_DURATION: Histogram "elbow_connection_duration_seconds" { "listener", "target_group" }
+        "From accept of a TCP stream to its end.";
     BACKEND_CONNECTION_ERRORS: Counter "elbow_backend_connection_errors_total" { "target_group" }
         "Connections to targets that could not be made or broke before an answer.";
     RETRIES: Counter "elbow_retries_total" { "target_group", "result" }
@@ -81,6 +89,8 @@ metrics! {
         "TLS sessions with clients, by version and whether an earlier one was resumed.";
     TLS_CERT_NOT_AFTER: Gauge "elbow_tls_cert_not_after_seconds" { "certificate" }
         "When a certificate ends, in seconds since the Unix epoch.";
+    PROXY_HEADERS_REFUSED: Counter "elbow_proxy_headers_refused_total" { "listener", "reason" }
+        "Connections closed because their PROXY protocol header was missing, malformed, late or from a stranger.";
     CONNECTIONS_REFUSED: Counter "elbow_connections_refused_total" {}
         "Client connections refused because a limit on connections was reached.";
     WORKER_PANICS: Counter "elbow_worker_panics_total" {}

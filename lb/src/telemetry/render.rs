@@ -12,7 +12,7 @@ use prometheus::proto;
 use super::names::{self, Kind, Metric};
 use super::{
     CodeClass, Counter, GroupCells, HandshakeResult, Histogram, LB_CODES, ListenerCells, NoncompliantClass,
-    RouteMetrics, SESSION_KINDS, StickyResult, Telemetry, process,
+    ProxyHeaderFault, RouteMetrics, SESSION_KINDS, StickyResult, StreamCells, Telemetry, process,
 };
 use crate::state::{Member, Pool, Snapshot, TargetState};
 
@@ -25,7 +25,8 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
         if frontend.tls.is_some() {
             tls_samples(&mut exposition, listener, frontend.metrics.workers.iter());
         }
-        route_samples(&mut exposition, listener, frontend.pool.forward.target_group.as_str(), &frontend.route);
+        let samples = if frontend.pool.is_stream() { stream_samples } else { route_samples };
+        samples(&mut exposition, listener, frontend.pool.forward.target_group.as_str(), &frontend.route);
     }
     for (name, credential) in &snapshot.credentials {
         let not_after = credential.facts.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -46,6 +47,7 @@ fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iter
     let (mut accepted, mut received, mut sent) = (0, 0, 0);
     let mut answers = [0; LB_CODES.len()];
     let mut noncompliant = [0; NoncompliantClass::LABELS.len()];
+    let mut headers_refused = [0; ProxyHeaderFault::LABELS.len()];
     for cells in workers {
         open += cells.connections_open.get();
         accepted += cells.connections_total.get();
@@ -53,6 +55,7 @@ fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iter
         sent += cells.sent_bytes.get();
         add_each(&mut answers, &cells.lb_responses);
         add_each(&mut noncompliant, &cells.noncompliant);
+        add_each(&mut headers_refused, &cells.proxy_headers_refused);
     }
     // A connection counted out on another worker than in may be seen the other way round for a moment.
     out.add(names::CONNECTIONS_OPEN, &[listener], open.max(0) as f64);
@@ -64,6 +67,9 @@ fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iter
     }
     for (class, count) in NoncompliantClass::LABELS.iter().zip(noncompliant) {
         out.add(names::NONCOMPLIANT_REQUESTS, &[listener, class], count as f64);
+    }
+    for (reason, count) in ProxyHeaderFault::LABELS.iter().zip(headers_refused) {
+        out.add(names::PROXY_HEADERS_REFUSED, &[listener, reason], count as f64);
     }
 }
 
@@ -102,12 +108,31 @@ fn route_samples(out: &mut Exposition, listener: &str, group: &str, route: &Rout
     out.add_histogram(names::REQUEST_DURATION, &[listener, group], &durations);
 }
 
+fn stream_samples(out: &mut Exposition, listener: &str, group: &str, route: &RouteMetrics) {
+    let mut ends = [0; StreamCells::ENDS.len()];
+    for cells in route.workers.iter() {
+        for (sum, count) in ends.iter_mut().zip(cells.streams.ends()) {
+            *sum += count;
+        }
+    }
+    for (end, count) in StreamCells::ENDS.iter().zip(ends) {
+        out.add(names::CONNECTIONS_ENDED, &[listener, group, end.as_str()], count as f64);
+    }
+    let durations: Vec<_> = route.workers.iter().map(|cells| &cells.streams.duration).collect();
+    out.add_histogram(names::CONNECTION_DURATION, &[listener, group], &durations);
+}
+
 fn group_samples(out: &mut Exposition, pool: &Pool) {
     let group = pool.forward.target_group.as_str();
     let metrics = &pool.metrics;
     let sum = |counter: fn(&GroupCells) -> &Counter| metrics.workers.sum(counter) as f64;
-    let responses: Vec<_> = metrics.workers.iter().map(|cells| &cells.target_response).collect();
-    out.add_histogram(names::TARGET_RESPONSE, &[group], &responses);
+    if pool.is_stream() {
+        let connects: Vec<_> = metrics.workers.iter().map(|cells| &cells.target_connect).collect();
+        out.add_histogram(names::TARGET_CONNECT, &[group], &connects);
+    } else {
+        let responses: Vec<_> = metrics.workers.iter().map(|cells| &cells.target_response).collect();
+        out.add_histogram(names::TARGET_RESPONSE, &[group], &responses);
+    }
     out.add(names::BACKEND_CONNECTION_ERRORS, &[group], sum(|cells| &cells.connection_errors));
     out.add(names::RETRIES, &[group, "success"], sum(|cells| &cells.retries_succeeded));
     out.add(names::RETRIES, &[group, "failure"], sum(|cells| &cells.retries_failed));
@@ -131,12 +156,16 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
     }
     // A target that moved stands there twice until its old self has left; the first one speaks for it.
     for same_target in pool.members.chunk_by(|one, other| one.backend.target == other.backend.target) {
-        target_samples(out, group, &same_target[0]);
+        target_samples(out, group, &same_target[0], pool.is_stream());
     }
 }
 
-fn target_samples(out: &mut Exposition, group: &str, member: &Member) {
+fn target_samples(out: &mut Exposition, group: &str, member: &Member, is_stream: bool) {
     let target = member.backend.target.as_str();
+    if is_stream {
+        let connections = member.backend.metrics.connections();
+        return out.add(names::TARGET_CONNECTIONS, &[group, target], connections as f64);
+    }
     for (class, count) in CodeClass::LABELS.iter().zip(member.backend.metrics.answers()) {
         // With ten thousand targets each class counts; the only final answer in 1xx is a 101.
         if count > 0 || *class != "1xx" {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::Link;
@@ -24,17 +25,26 @@ pub(crate) enum ConnectError {
     Exhausted(SocketAddr, #[source] io::Error),
 }
 
-/// Connects within `timeout`.
+/// Connects within `timeout`, and sends `greeting` ahead of everything.
 pub(crate) async fn connect(
     backend: Arc<Backend>,
     address: SocketAddr,
     timeout: Duration,
+    greeting: &[u8],
 ) -> Result<Link, ConnectError> {
-    let connected = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+    let connected = tokio::time::timeout(timeout, open(address, greeting)).await;
     let stream = connected.map_err(|_| ConnectError::TimedOut(address))?.map_err(|error| refused(address, error))?;
+    Ok(Link { stream, backend, address, is_used: false })
+}
+
+async fn open(address: SocketAddr, greeting: &[u8]) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
     // Requests are written whole; waiting for more to send would only delay their ends.
     let _ = stream.set_nodelay(true);
-    Ok(Link { stream, backend, address, is_used: false })
+    if !greeting.is_empty() {
+        stream.write_all(greeting).await?;
+    }
+    Ok(stream)
 }
 
 fn refused(address: SocketAddr, error: io::Error) -> ConnectError {

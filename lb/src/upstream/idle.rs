@@ -46,8 +46,7 @@ impl IdleConnections {
 
     /// Keeps a connection for the next request, as long as the group allows.
     pub(crate) fn keep(&self, mut link: Link, group: &TargetGroup, now: Instant) {
-        let takes_work = matches!(link.backend.admission(), Admission::All | Admission::Sticky);
-        if group.idle_connections_max == 0 || !takes_work {
+        if group.idle_connections_max == 0 || !takes_work(&link) {
             return;
         }
         link.is_used = true;
@@ -71,8 +70,7 @@ impl IdleConnections {
 
     /// Closes connections to backends that take no more work.
     pub(crate) fn close_departed(&self) {
-        let takes_work = |idle: &Idle| matches!(idle.link.backend.admission(), Admission::All | Admission::Sticky);
-        self.by_backend.borrow_mut().retain(|_, idle| idle.back().is_some_and(takes_work));
+        self.by_backend.borrow_mut().retain(|_, idle| idle.back().is_some_and(|idle| takes_work(&idle.link)));
     }
 
     /// Closes all.
@@ -81,8 +79,13 @@ impl IdleConnections {
     }
 }
 
+/// Whether a connection may still be of use: its backend takes new work, be it only what is sticky to it.
+pub(super) fn takes_work(link: &Link) -> bool {
+    matches!(link.backend.admission(), Admission::All | Admission::Sticky)
+}
+
 /// Whether the target has neither said anything nor closed.
-fn is_silent(link: &Link, thoroughly: bool) -> bool {
+pub(super) fn is_silent(link: &Link, thoroughly: bool) -> bool {
     if thoroughly {
         return link.stream.look() == Ahead::Silence;
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use lb::listen::BoundSockets;
 use lb::model::{
     Certificate, CertificateName, Change, ClientAuth, Config, Forward, GroupName, HostPort, Listener, ListenerName,
-    ListenerProtocol, ListenerTls, Origin, PrivateKey, Target, TargetGroup, TargetId, TlsPolicy, Weight,
+    ListenerProtocol, ListenerTls, Origin, PrivateKey, ProxyProtocol, Target, TargetGroup, TargetId, TlsPolicy, Weight,
 };
 use lb::state::{HealthState, Verdict, Wanted};
 
@@ -137,6 +137,7 @@ pub(crate) fn listener(name: &str, forward: Forward) -> Listener {
         trusted_proxies: Vec::new(),
         tls: None,
         redirect_to_https: None,
+        proxy_protocol: ProxyProtocol::Off,
     }
 }
 

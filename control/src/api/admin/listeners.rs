@@ -118,7 +118,7 @@ fn view(snapshot: &Snapshot, name: &ListenerName) -> Option<ListenerView> {
 /// A refusal, with the key of the body that it is about.
 fn refused(refused: Refused) -> Problem {
     let pointer = match &refused {
-        Refused::Rejected(Rejected::DanglingForward { .. }) => Some("/target_group"),
+        Refused::Rejected(Rejected::DanglingForward { .. } | Rejected::Mismatch { .. }) => Some("/target_group"),
         Refused::Rejected(Rejected::DanglingCertificate { .. }) => Some("/certificates"),
         Refused::Rejected(Rejected::SameBind(..)) | Refused::Bind(_) => Some("/bind"),
         _ => None,

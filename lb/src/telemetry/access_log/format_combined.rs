@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::AccessRecord;
+use super::{AccessRecord, EndReason, STREAM_PROTOCOL};
 
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
@@ -17,18 +17,30 @@ pub(super) fn write_line(line: &mut Vec<u8>, record: &AccessRecord) {
     let _ = write!(line, "{} - - [", record.client.ip().to_canonical());
     let _ = OffsetDateTime::from(record.time).format_into(line, TIME);
     line.extend_from_slice(b"] \"");
-    if !record.method.is_empty() {
+    if record.protocol == STREAM_PROTOCOL {
+        line.extend_from_slice(STREAM_PROTOCOL.as_bytes());
+    } else if !record.method.is_empty() {
         escape(line, &record.method);
         line.push(b' ');
         escape(line, &record.path);
         line.push(b' ');
         line.extend_from_slice(record.protocol.as_bytes());
     }
-    // A client that left before an answer began: 499, as nginx logs it.
-    let _ = write!(line, "\" {} {}", record.status.unwrap_or(499), record.sent_body_bytes);
+    let _ = write!(line, "\" {} {}", status(record), record.sent_body_bytes);
     quoted(line, record.referer.as_deref());
     quoted(line, record.user_agent.as_deref());
     line.push(b'\n');
+}
+
+/// The status; of streams and where there is none, the one nginx logs.
+fn status(record: &AccessRecord) -> u16 {
+    match (record.status, record.end) {
+        (Some(status), _) => status,
+        (None, EndReason::NoTarget | EndReason::TargetFailed) => 502,
+        (None, _) if record.protocol == STREAM_PROTOCOL => 200,
+        // The client left before an answer began.
+        (None, _) => 499,
+    }
 }
 
 fn quoted(line: &mut Vec<u8>, value: Option<&[u8]>) {
