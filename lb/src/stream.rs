@@ -23,6 +23,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Our own address, as the peer sees it.
     fn local_address(&self) -> Option<std::net::SocketAddr>;
 
+    /// The socket itself, where its bytes are those of the stream: the kernel may move them by itself then.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// Makes the coming drop reset the connection: the peer must not take what it got for the whole.
     fn reset_on_drop(&self);
 
@@ -68,6 +73,10 @@ impl Stream for TcpStream {
 
     fn local_address(&self) -> Option<std::net::SocketAddr> {
         self.local_addr().ok()
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 
     fn reset_on_drop(&self) {

@@ -1,16 +1,23 @@
 //! One direction of a stream: bytes from one side to the other, a piece at a time.
 //!
 //! What is read is written before more is read, so who reads slowly slows down who sends, and memory is bounded. A
-//! piece lies in a big buffer, borrowed for no longer than it takes to write it on; a stream that waits holds none.
+//! piece lies in a big buffer, borrowed for no longer than it takes to write it on; a stream that waits holds none. Where
+//! much comes at once, and both sides are plain sockets, pieces go through a pipe in the kernel instead, uncopied.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::proxy::{BigBuffer, Buffer, SMALL_BYTES, Shelf};
+use tokio::net::TcpStream;
+
+use crate::proxy::{BigBuffer, Buffer, Pipe, SMALL_BYTES, Shelf};
 use crate::stream::Stream;
 
 /// Pieces that are moved at once, before others have their turn.
 const PIECES_MAX: usize = 8;
+
+/// From a piece this large on, the next one is expected to be worth a pipe.
+const PIPED_BYTES_MIN: usize = 32 * 1024;
 
 /// Why a direction cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,8 @@ enum Stage {
 pub(super) struct Way {
     stage: Stage,
     piece: Option<Piece>,
+    /// How much the last piece was.
+    last_bytes: usize,
     /// Bytes taken from the source.
     pub(super) read_bytes: u64,
     /// Bytes given to the sink.
@@ -51,11 +60,12 @@ enum Piece {
     Big(BigBuffer),
     /// When no big one was left.
     Small(Buffer),
+    Piped(Pipe),
 }
 
 impl Way {
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Open, piece: None, read_bytes: 0, written_bytes: 0 }
+        Self { stage: Stage::Open, piece: None, last_bytes: 0, read_bytes: 0, written_bytes: 0 }
     }
 
     /// Whether nothing will move here any more.
@@ -115,7 +125,7 @@ impl Way {
                 }
                 return Ok(());
             }
-            if self.poll_read(cx, from, shelf)?.is_pending() {
+            if self.poll_read(cx, from, to.socket().is_some(), shelf)?.is_pending() {
                 return Ok(());
             }
         }
@@ -127,14 +137,10 @@ impl Way {
     /// Writes what was read. Ready when nothing is left of it.
     fn poll_write<W: Stream>(&mut self, cx: &mut Context<'_>, to: &mut W, shelf: &Shelf) -> Result<Poll<()>, Broken> {
         let Some(piece) = &mut self.piece else { return Ok(Poll::Ready(())) };
-        let buffer = piece.buffer();
-        while !buffer.is_empty() {
-            match Pin::new(&mut *to).poll_write(cx, buffer.filled()) {
+        while !piece.is_empty() {
+            match piece.poll_write(cx, to) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    buffer.consume(count);
-                    self.written_bytes += count as u64;
-                }
+                Poll::Ready(Ok(count)) if count > 0 => self.written_bytes += count as u64,
                 Poll::Ready(_) => return Err(Broken::Sink),
             }
         }
@@ -143,42 +149,86 @@ impl Way {
     }
 
     /// Reads a piece. Ready when there is one, or the end.
-    fn poll_read<R: Stream>(&mut self, cx: &mut Context<'_>, from: &mut R, shelf: &Shelf) -> Result<Poll<()>, Broken> {
+    fn poll_read<R: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        is_sink_plain: bool,
+        shelf: &Shelf,
+    ) -> Result<Poll<()>, Broken> {
         match from.poll_readable(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(outcome) => outcome.map_err(|_| Broken::Source)?,
         }
-        let big = || shelf.take_big().map(Piece::Big);
-        let piece = self.piece.insert(big().unwrap_or_else(|| Piece::Small(Buffer::with_room(SMALL_BYTES))));
-        match piece.buffer().poll_fill(cx, from) {
-            Poll::Ready(Ok(0)) => self.stage = Stage::Ending,
+        let is_pipe_worth_it = self.last_bytes >= PIPED_BYTES_MIN && is_sink_plain && from.socket().is_some();
+        let piece = self.piece.insert(Piece::take(shelf, is_pipe_worth_it));
+        match piece.poll_fill(cx, from) {
             Poll::Ready(Ok(count)) => {
+                self.last_bytes = count;
                 self.read_bytes += count as u64;
-                return Ok(Poll::Ready(()));
+                if count == 0 {
+                    self.stage = Stage::Ending;
+                    self.put_back(shelf);
+                }
+                Ok(Poll::Ready(()))
             }
-            Poll::Ready(Err(_)) => return Err(Broken::Source),
+            Poll::Ready(Err(_)) => Err(Broken::Source),
             Poll::Pending => {
                 self.put_back(shelf);
-                return Ok(Poll::Pending);
+                Ok(Poll::Pending)
             }
         }
-        self.put_back(shelf);
-        Ok(Poll::Ready(()))
     }
 
     /// Gives back what it has borrowed.
     pub(super) fn put_back(&mut self, shelf: &Shelf) {
-        if let Some(Piece::Big(big)) = self.piece.take() {
-            shelf.put_big(big);
+        match self.piece.take() {
+            Some(Piece::Big(big)) => shelf.put_big(big),
+            Some(Piece::Piped(pipe)) => shelf.put_pipe(pipe),
+            Some(Piece::Small(_)) | None => {}
         }
     }
 }
 
 impl Piece {
-    fn buffer(&mut self) -> &mut Buffer {
+    /// Room for a piece: in a pipe if that is worth it, else in a big buffer; in a small one where none is left.
+    fn take(shelf: &Shelf, is_pipe_worth_it: bool) -> Self {
+        let pipe = || is_pipe_worth_it.then(|| shelf.take_pipe()).flatten().map(Self::Piped);
+        let big = || shelf.take_big().map(Self::Big);
+        pipe().or_else(big).unwrap_or_else(|| Self::Small(Buffer::with_room(SMALL_BYTES)))
+    }
+
+    fn is_empty(&self) -> bool {
         match self {
-            Self::Big(big) => &mut big.buffer,
-            Self::Small(buffer) => buffer,
+            Self::Big(big) => big.buffer.is_empty(),
+            Self::Small(buffer) => buffer.is_empty(),
+            Self::Piped(pipe) => pipe.is_empty(),
         }
     }
+
+    fn poll_fill<R: Stream>(&mut self, cx: &mut Context<'_>, from: &mut R) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Big(big) => big.buffer.poll_fill(cx, from),
+            Self::Small(buffer) => buffer.poll_fill(cx, from),
+            Self::Piped(pipe) => pipe.poll_fill(cx, plain(from)?),
+        }
+    }
+
+    fn poll_write<W: Stream>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<usize>> {
+        let buffer = match self {
+            Self::Big(big) => &mut big.buffer,
+            Self::Small(buffer) => buffer,
+            Self::Piped(pipe) => return pipe.poll_drain(cx, plain(to)?),
+        };
+        let written = Pin::new(to).poll_write(cx, buffer.filled());
+        if let Poll::Ready(Ok(count)) = written {
+            buffer.consume(count);
+        }
+        written
+    }
+}
+
+/// The socket of a plain stream; only between such are pipes used.
+fn plain<S: Stream>(stream: &S) -> io::Result<&TcpStream> {
+    stream.socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
 }

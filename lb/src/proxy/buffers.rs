@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::desk::Desk;
+use super::pipes::Pipe;
 
 /// Room for heads and small bodies.
 pub(crate) const SMALL_BYTES: usize = 8 * 1024;
@@ -27,6 +28,8 @@ pub(crate) struct Shelf {
     desks: RefCell<Vec<Box<Desk>>>,
     big: RefCell<Vec<BigBuffer>>,
     big_count: Rc<Cell<usize>>,
+    pipes: RefCell<Vec<Pipe>>,
+    pipe_count: Rc<Cell<usize>>,
 }
 
 /// A big buffer. It counts as one of the worker's until it is dropped, wherever that happens.
@@ -73,6 +76,21 @@ impl Shelf {
     pub(crate) fn put_big(&self, mut big: BigBuffer) {
         big.buffer.clear();
         self.big.borrow_mut().push(big);
+    }
+}
+
+impl Shelf {
+    /// An empty pipe, if there is one left.
+    pub(crate) fn take_pipe(&self) -> Option<Pipe> {
+        let pipe = self.pipes.borrow_mut().pop();
+        pipe.or_else(|| Pipe::open(&self.pipe_count))
+    }
+
+    /// Takes a pipe back. One that is not empty is of no use any more.
+    pub(crate) fn put_pipe(&self, pipe: Pipe) {
+        if pipe.is_empty() {
+            self.pipes.borrow_mut().push(pipe);
+        }
     }
 }
 
