@@ -88,7 +88,7 @@ fn measure_undisturbed(peer: &dyn Peer, workload: &Workload, cores: Cores, optio
 fn measure(peer: &dyn Peer, workload: &Workload, cores: Cores, time: Duration) -> Result<Run> {
     let mut load = Load::new(workload)?;
     let directory = scratch()?;
-    let proxy = cores.on_proxy_core(|| peer.start(&load.target_addresses(), directory.path()))?;
+    let proxy = cores.on_proxy_core(|| peer.start(workload.through, &load.target_addresses(), directory.path()))?;
     load.connect(proxy.address)?;
     load.warm_up(WARM_UP)?;
 

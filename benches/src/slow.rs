@@ -15,7 +15,7 @@ use crate::load::{Load, Pace, TARGETS};
 use crate::measure::{Cores, Sample, machine};
 use crate::peers::{Elbow, Haproxy, Peer};
 use crate::report::{DISTURBED, median, table};
-use crate::workload::WORKLOADS;
+use crate::workload::{Through, WORKLOADS};
 use crate::{scratch, write_json};
 
 #[derive(Debug, Args)]
@@ -149,7 +149,7 @@ fn measure(rate: Rate, proxy: &'static str, algorithm: &'static str, cores: Core
     let mut load = Load::paced(&WORKLOADS[0], Pace::of(rate.requests_per_s))?;
     (0..TARGETS).for_each(|target| load.delay(target, rate.work));
     let directory = scratch()?;
-    let running = cores.on_proxy_core(|| peer.start(&load.target_addresses(), directory.path()))?;
+    let running = cores.on_proxy_core(|| peer.start(Through::Http, &load.target_addresses(), directory.path()))?;
     load.connect(running.address)?;
     load.warm_up(WARM_UP)?;
     load.delay(SLOW, SLOW_BY + rate.work);

@@ -7,10 +7,20 @@ pub(crate) struct Workload {
     pub(crate) about: &'static str,
     /// Clients at work at any time, each with one request in flight.
     pub(crate) clients: usize,
+    pub(crate) through: Through,
     pub(crate) client_connection: ClientConnection,
     pub(crate) request_headers: &'static [&'static str],
     pub(crate) answer_headers: &'static [&'static str],
     pub(crate) answer_body_bytes: usize,
+}
+
+/// As what the proxy passes it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// As requests: it understands what it passes on.
+    Http,
+    /// As bytes of a TCP stream, to a target of its own for each client connection.
+    Tcp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +31,12 @@ pub(crate) enum ClientConnection {
     NewPerRequest,
 }
 
-pub(crate) const WORKLOADS: [Workload; 4] = [
+pub(crate) const WORKLOADS: [Workload; 7] = [
     Workload {
         name: "small",
         about: "kept connections, minimal heads, 128 B answers",
         clients: 64,
+        through: Through::Http,
         client_connection: ClientConnection::Kept,
         request_headers: &[],
         answer_headers: MINIMAL_ANSWER,
@@ -35,6 +46,7 @@ pub(crate) const WORKLOADS: [Workload; 4] = [
         name: "browser",
         about: "kept connections, 0.9 KB of request headers, 10 answer headers, 128 B answers",
         clients: 64,
+        through: Through::Http,
         client_connection: ClientConnection::Kept,
         request_headers: BROWSER_REQUEST,
         answer_headers: BROWSER_ANSWER,
@@ -44,6 +56,7 @@ pub(crate) const WORKLOADS: [Workload; 4] = [
         name: "body_100k",
         about: "kept connections, minimal heads, 100 KiB answers",
         clients: 64,
+        through: Through::Http,
         client_connection: ClientConnection::Kept,
         request_headers: &[],
         answer_headers: MINIMAL_ANSWER,
@@ -53,6 +66,37 @@ pub(crate) const WORKLOADS: [Workload; 4] = [
         name: "new_connection",
         about: "a new client connection per request, minimal heads, 128 B answers",
         clients: 64,
+        through: Through::Http,
+        client_connection: ClientConnection::NewPerRequest,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 128,
+    },
+    Workload {
+        name: "tcp_1m",
+        about: "TCP streams: a new one for each answer of 1 MiB",
+        clients: 16,
+        through: Through::Tcp,
+        client_connection: ClientConnection::NewPerRequest,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 1024 * 1024,
+    },
+    Workload {
+        name: "tcp_small",
+        about: "TCP streams that are kept, 128 B answers",
+        clients: 64,
+        through: Through::Tcp,
+        client_connection: ClientConnection::Kept,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 128,
+    },
+    Workload {
+        name: "tcp_new",
+        about: "TCP streams: a new one for each 128 B answer",
+        clients: 64,
+        through: Through::Tcp,
         client_connection: ClientConnection::NewPerRequest,
         request_headers: &[],
         answer_headers: MINIMAL_ANSWER,

@@ -162,12 +162,13 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{ClientConnection, WORKLOADS};
+    use crate::workload::{ClientConnection, Through, WORKLOADS};
 
     const MINIMAL: Workload = Workload {
         name: "test",
         about: "",
         clients: 4,
+        through: Through::Http,
         client_connection: ClientConnection::Kept,
         request_headers: &["X-Forwarded-For: 127.0.0.1"],
         answer_headers: &[],

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Socket, Type};
 
 use super::CONNECTIONS_FROM;
-use crate::workload::Workload;
+use crate::workload::{ClientConnection, Through, Workload};
 
 pub(crate) const TARGETS: usize = 3;
 
@@ -34,6 +34,8 @@ pub(crate) struct Targets {
     delays: [Duration; TARGETS],
     /// Connections to each target that wait for their answer, and when it is due.
     waiting: [VecDeque<(Instant, usize)>; TARGETS],
+    through: Through,
+    connection: ClientConnection,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct Connection {
     answer_bytes_left: usize,
     is_waiting: bool,
     was_checked: bool,
+    /// Ends the stream behind the answer.
+    ends: bool,
 }
 
 impl Targets {
@@ -70,6 +74,8 @@ impl Targets {
             answered: [0; TARGETS],
             delays: [Duration::ZERO; TARGETS],
             waiting: Default::default(),
+            through: workload.through,
+            connection: workload.client_connection,
         })
     }
 
@@ -102,7 +108,9 @@ impl Targets {
                 partial: Vec::new(),
                 answer_bytes_left: 0,
                 is_waiting: false,
-                was_checked: false,
+                // What passes requests on adds the client's address; of a stream nothing is changed.
+                was_checked: self.through == Through::Tcp,
+                ends: self.through == Through::Tcp && self.connection == ClientConnection::NewPerRequest,
             });
             if index == self.connections.len() {
                 self.connections.push(connection);
@@ -212,8 +220,11 @@ impl Connection {
         while self.answer_bytes_left > 0 {
             match self.stream.write(&answer[answer.len() - self.answer_bytes_left..]) {
                 Ok(sent) => self.answer_bytes_left -= sent,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error).context("sending an answer"),
+            }
+            if self.answer_bytes_left == 0 && self.ends {
+                self.stream.shutdown(Shutdown::Write)?;
             }
         }
         Ok(())

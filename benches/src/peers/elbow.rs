@@ -10,7 +10,12 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::{Peer, Process, Proxy, first_line_of, write_configuration};
+use crate::admin::Admin;
 use crate::load::TARGETS;
+use crate::workload::Through;
+
+/// The count of healthy targets, among the metrics.
+const HEALTHY: &str = "elbow_targets{target_group=\"app\",state=\"healthy\"}";
 
 pub(crate) struct Elbow {
     binary: PathBuf,
@@ -53,12 +58,23 @@ impl Peer for Elbow {
         first_line_of(Command::new(&self.binary).arg("version"))
     }
 
-    fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
+    fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
+        let protocol = match through {
+            Through::Http => "http",
+            Through::Tcp => "tcp",
+        };
         let template = include_str!("../../peers/elbow.toml").replace("@ALGORITHM@", self.algorithm);
+        let template = template.replace("@PROTOCOL@", protocol);
         let file = write_configuration(&template, targets, directory)?;
         let mut process = Process::spawn(&mut self.run(&file), directory)?;
         let run = process.wait_for("run.json", || RunFile::read(&directory.join("state")))?;
         let address = *run.listeners.get("web").context("run.json names no listener `web`")?;
+        // What arrives before is for whoever passes the first check: all streams would go to one target.
+        let admin = Admin { address: run.admin, token: String::new() };
+        process.wait_for("all targets are healthy", || {
+            let (_, metrics) = admin.ask("GET", "/metrics", "").ok()?;
+            metrics.contains(&format!("{HEALTHY} {TARGETS}\n")).then_some(())
+        })?;
         Ok(Proxy { process, address })
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::{Peer, Proxy, first_line_of, start_on_free_port};
 use crate::load::TARGETS;
+use crate::workload::Through;
 
 pub(crate) struct Haproxy {
     balance: &'static str,
@@ -29,8 +30,12 @@ impl Peer for Haproxy {
         first_line_of(Command::new("haproxy").arg("-v"))
     }
 
-    fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        let template = include_str!("../../peers/haproxy.cfg").replace("@BALANCE@", self.balance);
+    fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
+        let template = match through {
+            Through::Http => include_str!("../../peers/haproxy.cfg"),
+            Through::Tcp => include_str!("../../peers/haproxy_tcp.cfg"),
+        };
+        let template = template.replace("@BALANCE@", self.balance);
         start_on_free_port(&template, targets, directory, |file| {
             let mut command = Command::new("haproxy");
             command.arg("-db").arg("-f").arg(file);

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::load::TARGETS;
+use crate::workload::Through;
 
 pub(crate) use elbow::{Elbow, RunFile};
 pub(crate) use haproxy::Haproxy;
@@ -30,8 +31,8 @@ pub(crate) trait Peer {
     /// What its binary says of itself.
     fn version(&self) -> Result<String>;
 
-    /// Starts it in front of `targets`, with `directory` for its files, and returns once it takes connections.
-    fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy>;
+    /// Starts it in front of `targets`, to pass things on in this way, with `directory` for its files, and returns once it takes connections.
+    fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy>;
 }
 
 /// The peer of that name, which takes turns; `elbow` is where elbow's binary is.

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::{Peer, Proxy, first_line_of, start_on_free_port};
 use crate::load::TARGETS;
+use crate::workload::Through;
 
 pub(crate) struct Nginx;
 
@@ -20,8 +21,12 @@ impl Peer for Nginx {
         first_line_of(Command::new("nginx").arg("-v"))
     }
 
-    fn start(&self, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        start_on_free_port(include_str!("../../peers/nginx.conf"), targets, directory, |file| {
+    fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
+        let template = match through {
+            Through::Http => include_str!("../../peers/nginx.conf"),
+            Through::Tcp => include_str!("../../peers/nginx_tcp.conf"),
+        };
+        start_on_free_port(template, targets, directory, |file| {
             let mut command = Command::new("nginx");
             command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(file);
             command
