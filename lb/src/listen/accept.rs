@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::BoundSocket;
-use super::limits::{Admitted, ConnectionLimit};
+use super::limits::{Admitted, ConnectionLimit, Refusing};
 use super::preamble;
 use crate::l4;
 use crate::model::{Listener, ListenerProtocol, ProxyProtocol};
@@ -102,7 +102,7 @@ fn welcome(
                 return;
             }
             // A handshake is too much work only to say no.
-            if let Some(refusing) = local.refusing().filter(|_| !is_secure) {
+            if let Some(refusing) = Refusing::begin(limit).filter(|_| !is_secure) {
                 tokio::task::spawn_local(refuse(stream, peer, Rc::clone(door), Rc::clone(local), refusing));
             }
         }

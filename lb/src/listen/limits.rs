@@ -12,6 +12,8 @@ use crate::telemetry::ListenerMetrics;
 
 /// Files kept for what is not a client connection: listeners, probes, the admin API, the store, logs.
 const FILES_RESERVED: u64 = 512;
+/// Which part of those may be taken by connections that are told that there are too many.
+const REFUSING_PART: u64 = 8;
 
 /// Client connections of the whole process.
 #[derive(Debug)]
@@ -19,15 +21,25 @@ pub(super) struct ConnectionLimit {
     open: AtomicUsize,
     /// What the file-descriptor limit allows when no limit is configured.
     default_max: usize,
+    refusing: AtomicUsize,
+    /// How many may be told at once that there are too many; others are closed without a word.
+    refusing_max: usize,
 }
 
 impl ConnectionLimit {
     /// No connection yet. The limit on open files is read once.
     pub(super) fn new() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let reserved = FILES_RESERVED.min(files / 2);
         // Each client connection may have one to a target beside it.
-        let pairs = files.saturating_sub(FILES_RESERVED.min(files / 2)) / 2;
-        Self { open: AtomicUsize::new(0), default_max: usize::try_from(pairs).unwrap_or(usize::MAX) }
+        let pairs = (files - reserved) / 2;
+        let counted = |files| usize::try_from(files).unwrap_or(usize::MAX);
+        Self {
+            open: AtomicUsize::new(0),
+            default_max: counted(pairs),
+            refusing: AtomicUsize::new(0),
+            refusing_max: counted(reserved / REFUSING_PART),
+        }
     }
 
     /// Counts one more connection, unless there are as many as `configured_max` (0: the default) allows.
@@ -43,6 +55,24 @@ impl ConnectionLimit {
 
     fn count_out(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection that is being told that there are too many.
+pub(super) struct Refusing(Arc<ConnectionLimit>);
+
+impl Refusing {
+    /// Counts one more, unless there are too many even of those.
+    pub(super) fn begin(limit: &Arc<ConnectionLimit>) -> Option<Self> {
+        let before = limit.refusing.fetch_add(1, Ordering::Relaxed);
+        let refusing = Self(Arc::clone(limit));
+        (before < limit.refusing_max).then_some(refusing)
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.refusing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

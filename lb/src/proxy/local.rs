@@ -20,9 +20,6 @@ use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
 use crate::tls::{Scratch, Turnstile};
 use crate::upstream::IdleConnections;
 
-/// Connections that may be told at once that there are too many; others are closed without a word.
-const REFUSING_MAX: usize = 64;
-
 /// What the connections of one worker share.
 pub(crate) struct Local {
     /// The worker's number.
@@ -45,7 +42,6 @@ pub(crate) struct Local {
     /// Requests that wait for a target to become eligible.
     waiting: RefCell<Vec<Waker>>,
     accepting: Cell<usize>,
-    refusing: Rc<Cell<usize>>,
     draining: Cell<bool>,
     stopping: Cell<bool>,
     awaits_all_gone: RefCell<Option<Waker>>,
@@ -70,7 +66,6 @@ impl Local {
             tether_next: Cell::new(0),
             waiting: RefCell::default(),
             accepting: Cell::new(0),
-            refusing: Rc::default(),
             draining: Cell::new(false),
             stopping: Cell::new(false),
             awaits_all_gone: RefCell::default(),
@@ -179,16 +174,6 @@ impl Local {
         Accepting(Rc::clone(self))
     }
 
-    /// Counts a connection that is being refused until the answer is dropped; `None` when there are too many even of
-    /// those.
-    pub(crate) fn refusing(&self) -> Option<Refusing> {
-        let count = self.refusing.get();
-        (count < REFUSING_MAX).then(|| {
-            self.refusing.set(count + 1);
-            Refusing(Rc::clone(&self.refusing))
-        })
-    }
-
     /// Returns when no connection and no accept loop is left.
     pub(crate) async fn all_gone(&self) {
         poll_fn(|cx| {
@@ -218,15 +203,6 @@ impl Drop for Tied {
     fn drop(&mut self) {
         self.local.tethers.borrow_mut().remove(&self.number);
         self.local.one_less();
-    }
-}
-
-/// A connection that is being refused.
-pub(crate) struct Refusing(Rc<Cell<usize>>);
-
-impl Drop for Refusing {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 
