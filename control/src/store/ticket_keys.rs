@@ -14,7 +14,7 @@ pub(super) fn write(keys: &TicketKeys) -> Value {
     json!({ "keys": keys.iter().map(|kept| key(kept)).collect::<Vec<_>>() })
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(document: &Value) -> Result<TicketKeys, String> {
     let key = |value: &Value| {
         let made_at = UNIX_EPOCH.checked_add(Duration::from_secs(value["made_at_s"].as_u64()?));
