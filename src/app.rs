@@ -119,13 +119,12 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let checker = Checker::start(Arc::clone(&live), observer.clone());
     let resolver = Resolver::start(Arc::clone(&live), observer);
     let (store, store_thread) = opened.start(config, sockets, publisher.clone(), Arc::clone(&live), count)?;
-    let keeper = Keeper::start(store.clone(), Arc::clone(&live));
     let reloader = Arc::new(Reloader::new(settings.file, loaded.process, store.clone()));
 
     // The admin API, and what tells others where everything is.
     let readiness = Readiness::default();
     let context = AdminContext {
-        store,
+        store: store.clone(),
         live: Arc::clone(&live),
         reloader: Arc::clone(&reloader),
         readiness: readiness.clone(),
@@ -139,6 +138,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     live.taken_up(first_generation).await;
     follower.tell(&live.load()).with_context(|| format!("writing run.json in {}", state_dir.display()))?;
     let follower = Owned(tokio::spawn(follower.follow()));
+    let keeper = Keeper::start(store, Arc::clone(&live)).await;
     readiness.ready();
 
     Ok(Running {

@@ -171,7 +171,7 @@ async fn changed_files_are_taken_over_once_they_fit() {
     let files = Files::with(&first.certificate, &first.key);
     let state = tempfile::tempdir().unwrap();
     let house = House::open_with(state.path(), &files.load(Ended::Refused).unwrap().declared);
-    let keeper = Keeper::start(house.store.clone(), house.live.clone());
+    let keeper = Keeper::start(house.store.clone(), house.live.clone()).await;
     eventually("a key for tickets", &house, |config| config.ticket_keys.newest().is_some()).await;
     let shown = |house: &House| house.config().certificates[&shop()].wanted.chain.to_string();
     files.write("cert.pem", &second.certificate);
@@ -205,7 +205,7 @@ async fn what_the_api_was_given_outlives_a_restart() {
     house.apply(Change::PutListener(Origin::Api, listener)).await.unwrap();
     let refused = house.apply(Change::DeleteCertificate(Origin::Api, shop())).await.unwrap_err();
     assert!(matches!(refused, Refused::Rejected(Rejected::InUse { .. })), "{refused}");
-    let keeper = Keeper::start(house.store.clone(), house.live.clone());
+    let keeper = Keeper::start(house.store.clone(), house.live.clone()).await;
     eventually("a key for tickets", &house, |config| config.ticket_keys.newest().is_some()).await;
     let before = house.config();
     drop(keeper);

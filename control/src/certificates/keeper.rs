@@ -28,9 +28,11 @@ const WARN_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 pub struct Keeper(JoinHandle<()>);
 
 impl Keeper {
-    /// Starts it, on the runtime of the control side.
-    pub fn start(store: Store, live: Arc<Live>) -> Self {
+    /// Starts it, on the runtime of the control side. Returns when there is a key for session tickets, if one is needed:
+    /// what is wanted when elbow says that it is ready is then what was asked for, and not about to change by itself.
+    pub async fn start(store: Store, live: Arc<Live>) -> Self {
         let task = Task { store, live, seen: HashMap::new(), warned: HashMap::new() };
+        task.renew_ticket_keys(&task.live.load().config).await;
         Self(tokio::spawn(task.run()))
     }
 
