@@ -26,7 +26,7 @@ use watch::Watch;
 pub use watch::{CameOut, Considered, Refusal, Trail};
 
 use crate::model::{Algorithm, TargetId};
-use crate::state::{Admission, Backend, BackendId, Outcome};
+use crate::state::{Admission, Backend, BackendId, InFlight, Outcome};
 use weighted::{next_random, part_of};
 
 /// What a weight of 1 is among candidates, so that parts of it are whole numbers.
@@ -138,6 +138,29 @@ pub fn build(algorithm: Algorithm, candidates: Vec<Candidate>, workers: usize, s
         Algorithm::RandomOfTwo => Box::new(random_of_two::RandomOfTwo::new(candidates)),
         Algorithm::WeightedRandom => Box::new(weighted_random::WeightedRandom::new(candidates)),
     }
+}
+
+/// How often a choice is made again because the chosen backend filled up meanwhile.
+const PICKS_MAX: usize = 8;
+
+/// Chooses a candidate and counts work in there. `pick` is asked anew for each choice, for other random bits.
+pub(crate) fn take<'a>(
+    balancer: &dyn Balancer,
+    mut pick: impl FnMut() -> Pick<'a>,
+    mut trail: Option<&mut Trail>,
+) -> Option<(InFlight, SocketAddr)> {
+    for _ in 0..PICKS_MAX {
+        let pick = pick();
+        let candidate = match &mut trail {
+            None => balancer.pick(&pick)?,
+            Some(trail) => balancer.pick_watched(&pick, trail)?,
+        };
+        // What was allowed a moment ago may be full or closed by now.
+        if let Some(in_flight) = candidate.backend.begin(pick.connections_max) {
+            return Some((in_flight, candidate.address));
+        }
+    }
+    None
 }
 
 /// How many candidates that fit are compared when draws have found none.

@@ -6,15 +6,12 @@ use std::time::{Instant, SystemTime};
 
 use super::session::Session;
 use crate::affinity::{Followed, Request, Seen, follow};
-use crate::balance::{Pick, hash_of_address};
+use crate::balance::{self, Pick, hash_of_address};
 use crate::http1::RequestHead;
 use crate::proxy::{Front, Waited, is_new, wait_for_snapshot};
 use crate::state::{BackendId, InFlight};
 use crate::stream::Stream;
 use crate::telemetry::EndReason;
-
-/// How often a choice is made again because the chosen target filled up meanwhile.
-const PICKS_MAX: usize = 8;
 
 /// The target a connection goes to.
 pub(super) struct Chosen {
@@ -94,23 +91,16 @@ fn bound<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]
 
 fn pick<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]) -> Option<Chosen> {
     let pool = &front.frontend.pool;
-    let connections_max = pool.group.connections_max;
     // Of a stream nothing but its source is known.
     let hash = pool.hash_key().map(|_| hash_of_address(session.arrival.source.ip()));
-    for _ in 0..PICKS_MAX {
-        let pick = Pick {
-            worker: session.local.worker,
-            random: session.local.random(),
-            tried,
-            connections_max,
-            now: session.began_at,
-            hash,
-        };
-        let candidate = pool.balancer.pick(&pick)?;
-        // What was allowed a moment ago may be full or closed by now.
-        if let Some(in_flight) = candidate.backend.begin(connections_max) {
-            return Some(Chosen { front: Rc::clone(front), in_flight, address: candidate.address });
-        }
-    }
-    None
+    let pick = || Pick {
+        worker: session.local.worker,
+        random: session.local.random(),
+        tried,
+        connections_max: pool.group.connections_max,
+        now: session.began_at,
+        hash,
+    };
+    let (in_flight, address) = balance::take(&*pool.balancer, pick, None)?;
+    Some(Chosen { front: Rc::clone(front), in_flight, address })
 }

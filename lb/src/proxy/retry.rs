@@ -14,16 +14,13 @@ use super::error::{Failure, Repeatable};
 use super::waiting::{Waited, wait_for_snapshot};
 use super::{hash_key, sticky};
 use crate::affinity::Sticky;
-use crate::balance::{Pick, Trail};
+use crate::balance::{self, Pick, Trail};
 use crate::state::{BackendId, InFlight, Outcome, Pool};
 use crate::stream::Stream;
 use crate::telemetry::GroupCells;
 
 /// Attempts a request may have in all.
 const ATTEMPTS_MAX: usize = 3;
-
-/// How often a choice is made again because the chosen target filled up meanwhile.
-const PICKS_MAX: usize = 8;
 
 /// Sends the request until a target answers; returns when the head of its answer is on the desk.
 pub(super) async fn reach<S: Stream>(
@@ -235,28 +232,17 @@ fn pick_from<S>(
     client: &Client<S>,
     hash: Option<u64>,
     tried: &[BackendId],
-    mut trail: Option<&mut Trail>,
+    trail: Option<&mut Trail>,
 ) -> Option<(InFlight, SocketAddr)> {
-    let connections_max = pool.group.connections_max;
-    for _ in 0..PICKS_MAX {
-        let pick = Pick {
-            worker: client.local.worker,
-            random: client.local.random(),
-            tried,
-            connections_max,
-            now: client.began_at,
-            hash,
-        };
-        let candidate = match &mut trail {
-            None => pool.balancer.pick(&pick)?,
-            Some(trail) => pool.balancer.pick_watched(&pick, trail)?,
-        };
-        // What was allowed a moment ago may be full or closed by now.
-        if let Some(in_flight) = candidate.backend.begin(connections_max) {
-            return Some((in_flight, candidate.address));
-        }
-    }
-    None
+    let pick = || Pick {
+        worker: client.local.worker,
+        random: client.local.random(),
+        tried,
+        connections_max: pool.group.connections_max,
+        now: client.began_at,
+        hash,
+    };
+    balance::take(&*pool.balancer, pick, trail)
 }
 
 /// Returns at the next snapshot; fails when it takes too long, or the client has left meanwhile.

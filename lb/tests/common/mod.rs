@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use lb::listen::BoundSockets;
 use lb::model::{
     Certificate, CertificateName, Change, ClientAuth, Config, Forward, GroupName, HostPort, Listener, ListenerName,
-    ListenerProtocol, ListenerTls, Origin, PrivateKey, ProxyProtocol, Target, TargetGroup, TargetId, TlsPolicy, Weight,
+    ListenerProtocol, ListenerTls, Origin, PrivateKey, Target, TargetGroup, TargetId, TlsPolicy, Weight,
 };
 use lb::state::{HealthState, Verdict, Wanted};
 
@@ -119,26 +119,8 @@ pub(crate) fn group(name: &str) -> TargetGroup {
 }
 
 pub(crate) fn listener(name: &str, forward: Forward) -> Listener {
-    Listener {
-        name: ListenerName::parse(name).expect("a legal name"),
-        bind: ([127, 0, 0, 1], 0).into(),
-        protocol: ListenerProtocol::Http,
-        forward,
-        head_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
-        body_rate_min_bytes: 1024,
-        tunnel_idle_timeout: Duration::from_secs(3600),
-        request_line_bytes_max: 16 * 1024,
-        headers_bytes_max: 64 * 1024,
-        header_count_max: 128,
-        body_bytes_max: 0,
-        connections_max: 0,
-        requests_per_connection_max: 0,
-        trusted_proxies: Vec::new(),
-        tls: None,
-        redirect_to_https: None,
-        proxy_protocol: ProxyProtocol::Off,
-    }
+    let name = ListenerName::parse(name).expect("a legal name");
+    Listener::new(name, ([127, 0, 0, 1], 0).into(), forward)
 }
 
 pub(crate) fn healthy() -> HealthState {
