@@ -7,10 +7,10 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use rustls::server::UnbufferedServerConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Scratch;
@@ -23,6 +23,8 @@ use crate::stream::{Ahead, Stream};
 const BURST_BYTES_MAX: usize = 4 * RECORD_PLAIN_BYTES;
 /// What is read of the socket beyond what the reader has room for: heads of records, tags.
 const OVERHEAD_BYTES: usize = 1024;
+/// How often a peer is listened to before it counts as one that talks.
+const NOTES_MAX: usize = 4;
 /// The least that is read of the socket at once.
 const READ_BYTES_MIN: usize = 4096;
 
@@ -86,6 +88,33 @@ impl<S: Session> TlsStream<S> {
     /// Whether an earlier session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         self.secured.is_resumed
+    }
+
+    /// Whether the peer has neither said anything nor closed. What it says of the session itself, as tickets for the
+    /// next one, counts for nothing. `thoroughly` asks the kernel; else, without an event since the last read, it costs
+    /// no system call.
+    pub(crate) fn is_silent(&mut self, thoroughly: bool) -> bool {
+        for _ in 0..NOTES_MAX {
+            if !self.plain.is_empty() || self.has_ended || self.broken.is_some() {
+                return false;
+            }
+            let look = || match self.stream.look() {
+                Ahead::Silence => Err(io::ErrorKind::WouldBlock.into()),
+                ahead => Ok(ahead),
+            };
+            let ahead = if thoroughly { look() } else { self.stream.try_io(Interest::READABLE, look) };
+            match ahead {
+                Ok(Ahead::Bytes) => {}
+                // A part of a record may be a part of anything.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.incoming.is_empty(),
+                _ => return false,
+            }
+            let mut nobody = Context::from_waker(Waker::noop());
+            if !matches!(self.poll_take_in(&mut nobody, &mut ReadBuf::new(&mut [])), Poll::Ready(Ok(()))) {
+                return false;
+            }
+        }
+        false
     }
 
     /// Hands out plaintext that is there already.

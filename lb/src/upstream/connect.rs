@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::Link;
+use super::{Link, Wire};
 use crate::state::Backend;
 
 /// Why there is no connection. No byte has been sent.
@@ -34,7 +34,7 @@ pub(crate) async fn connect(
 ) -> Result<Link, ConnectError> {
     let connected = tokio::time::timeout(timeout, open(address, greeting)).await;
     let stream = connected.map_err(|_| ConnectError::TimedOut(address))?.map_err(|error| refused(address, error))?;
-    Ok(Link { stream, backend, address, is_used: false })
+    Ok(Link { stream: Wire::Plain(stream), backend, address, is_used: false })
 }
 
 async fn open(address: SocketAddr, greeting: &[u8]) -> io::Result<TcpStream> {

@@ -3,14 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Link;
 use crate::model::TargetGroup;
 use crate::state::{Admission, Backend, BackendId};
-use crate::stream::{Ahead, Stream};
 
 /// Idle connections, by backend.
 #[derive(Debug)]
@@ -37,8 +35,8 @@ impl IdleConnections {
         let mut by_backend = self.by_backend.borrow_mut();
         let idle = by_backend.get_mut(&backend.id)?;
         loop {
-            let Idle { link, expires_at } = idle.pop_back()?;
-            if link.address == address && expires_at > now && is_silent(&link, thoroughly) {
+            let Idle { mut link, expires_at } = idle.pop_back()?;
+            if link.address == address && expires_at > now && link.stream.is_silent(thoroughly) {
                 return Some(link);
             }
         }
@@ -82,16 +80,6 @@ impl IdleConnections {
 /// Whether a connection may still be of use: its backend takes new work, be it only what is sticky to it.
 pub(super) fn takes_work(link: &Link) -> bool {
     matches!(link.backend.admission(), Admission::All | Admission::Sticky)
-}
-
-/// Whether the target has neither said anything nor closed.
-pub(super) fn is_silent(link: &Link, thoroughly: bool) -> bool {
-    if thoroughly {
-        return link.stream.look() == Ahead::Silence;
-    }
-    // Without an event since the last read this costs no system call.
-    let mut byte = [0; 1];
-    matches!(link.stream.try_read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Hashes numbers that we count up ourselves, so nobody can choose them to collide.

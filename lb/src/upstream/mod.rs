@@ -8,8 +8,10 @@ mod connect;
 mod idle;
 mod link;
 mod own;
+mod wire;
 
 pub(crate) use connect::{ConnectError, connect};
 pub(crate) use idle::IdleConnections;
 pub(crate) use link::Link;
 pub(crate) use own::OwnConnections;
+pub(crate) use wire::Wire;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Link;
-use super::idle::{is_silent, takes_work};
+use super::idle::takes_work;
 use crate::model::TargetGroup;
 use crate::state::Backend;
 
@@ -30,8 +30,8 @@ impl OwnConnections {
     ) -> Option<Link> {
         self.idle.retain(|(link, expires_at)| *expires_at > now && takes_work(link));
         let fits = |(link, _): &(Link, Instant)| link.backend.id == backend.id && link.address == address;
-        let (link, _) = self.idle.remove(self.idle.iter().rposition(fits)?);
-        is_silent(&link, thoroughly).then_some(link)
+        let (mut link, _) = self.idle.remove(self.idle.iter().rposition(fits)?);
+        link.stream.is_silent(thoroughly).then_some(link)
     }
 
     /// Keeps a connection for the client's next request, as long as the group allows.
