@@ -71,11 +71,9 @@ async fn a_wrong_file_is_told_with_line_column_and_hint() {
 #[tokio::test]
 async fn what_comes_later_is_refused_as_such() {
     let in_group = |keys: &str| GOOD.replace("name = \"app\"", &format!("name = \"app\"\n{keys}"));
-    let in_listener = |keys: &str| GOOD.replace("name = \"web\"", &format!("name = \"web\"\n{keys}"));
     let later = [
         in_group("protocol = \"https\""),
         in_group("tls_verify = \"full\""),
-        in_listener("protocol = \"tls\""),
         GOOD.replace(
             "[[target_group.target]]",
             "[target_group.health_check]\nprotocol = \"https\"\n[[target_group.target]]",

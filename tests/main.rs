@@ -39,4 +39,5 @@ mod tidy;
 mod tls;
 mod tls_certificates;
 mod tls_hostile;
+mod tls_streams;
 mod websocket;

@@ -118,9 +118,9 @@ fn told(declared: &Declared, fault: &Rejected) -> Wrong {
             let known = declared.certificates.iter().map(|certificate| certificate.name.as_str()).collect();
             (certificate.as_str(), "certificate", known)
         }
-        Rejected::Mismatch { from, target_group, .. } if !from.is_over_tls() => {
-            return wrong
-                .hint(format!("write protocol = \"{}\" for {target_group}, or name another group", from.scheme()));
+        Rejected::Mismatch { from, target_group, .. } => {
+            let fits = if from.is_stream() { "tcp" } else { "http" };
+            return wrong.hint(format!("write protocol = \"{fits}\" for {target_group}, or name another group"));
         }
         _ => return wrong,
     };

@@ -141,15 +141,46 @@ const LISTENER_MISTAKES: &[(&str, &str)] = &[
     ),
     ("protocol = \"https\"; certificates = [\"a\", \"a\"]", "2:22: a is named twice"),
     ("protocol = \"htpp\"", "1:12: `htpp` is no protocol\n  hint: did you mean `http`?"),
-    ("certificates = [\"web\"]", "1:16: it is for listeners that speak TLS\n  hint: write protocol = \"https\""),
-    ("tls_policy = \"modern\"", "1:14: it is for listeners that speak TLS\n  hint: write protocol = \"https\""),
+    (
+        "certificates = [\"web\"]",
+        "1:16: it is for listeners that speak TLS\n  hint: write protocol = \"https\" or \"tls\"",
+    ),
+    (
+        "tls_policy = \"modern\"",
+        "1:14: it is for listeners that speak TLS\n  hint: write protocol = \"https\" or \"tls\"",
+    ),
     ("tls_policy = \"moderm\"", "1:14: `moderm` is no tls_policy\n  hint: did you mean `modern`?"),
     (
         "tls_policy = \"ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04\"",
         "1:14: `ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04` promises a validated cryptographic module, which this elbow has not\n  hint: the same without FIPS in its name is served",
     ),
     ("client_auth = \"required\"", "1:15: `required` is no client_auth\n  hint: did you mean `require`?"),
-    ("client_ca = \"ca.pem\"", "1:13: it is for listeners that speak TLS\n  hint: write protocol = \"https\""),
+    (
+        "client_ca = \"ca.pem\"",
+        "1:13: it is for listeners that speak TLS\n  hint: write protocol = \"https\" or \"tls\"",
+    ),
+    (
+        "protocol = \"tls\"",
+        "1:12: a listener that speaks TLS needs `certificates`\n  hint: write certificates = [\"NAME\"], and declare it with [[certificate]]",
+    ),
+    (
+        "protocol = \"tls\"; certificates = [\"a\"]; redirect_to_https = true",
+        "3:21: what comes here is over TLS already",
+    ),
+    ("protocol = \"tcp\"; redirect_to_https = true", "2:21: only requests can be redirected, and here come streams"),
+    (
+        "protocol = \"https\"; certificates = [\"a\"]; alpn = [\"h2\"]",
+        "3:8: it is for listeners that pass on what is within TLS\n  hint: write protocol = \"tls\", or leave it away",
+    ),
+    (
+        "alpn = [\"h2\"]",
+        "1:8: it is for listeners that pass on what is within TLS\n  hint: write protocol = \"tls\", or leave it away",
+    ),
+    (
+        "protocol = \"tls\"; certificates = [\"a\"]; alpn = [\"h 2\"]",
+        "3:9: the name of a protocol is 1 to 255 visible ASCII characters\n  hint: as in \"h2\" or \"http/1.1\"",
+    ),
+    ("protocol = \"tls\"; certificates = [\"a\"]; alpn = [\"h2\", \"h2\"]", "3:15: h2 is named twice"),
     ("redirect_to_https = \"yes\"", "1:21: expected true, false or a port, found a string"),
     ("redirect_to_https = 0", "1:21: 0 is out of range: expected a whole number from 1 to 65535"),
     (

@@ -53,12 +53,15 @@ fn protocol() -> impl Strategy<Value = (ListenerProtocol, Option<ListenerTls>, O
         prop_oneof![Just(ClientAuth::Off), ca.clone().prop_map(ClientAuth::Request), ca.prop_map(ClientAuth::Require)];
     let policy = prop::sample::select(TlsPolicy::all().collect::<Vec<_>>());
     let names = proptest::collection::hash_set(name(), 1..4);
-    let https = (names, policy, client_auth).prop_map(|(names, policy, client_auth)| {
+    let alpn = option::of(proptest::collection::hash_set("[!-~]{1,20}", 0..4));
+    let over_tls = (names, policy, client_auth, alpn).prop_map(|(names, policy, client_auth, alpn)| {
         let certificates = names.iter().map(|name| CertificateName::parse(name).unwrap()).collect();
-        (ListenerProtocol::Https, Some(ListenerTls { certificates, policy, client_auth }), None)
+        let protocol = if alpn.is_some() { ListenerProtocol::Tls } else { ListenerProtocol::Https };
+        let alpn = alpn.into_iter().flatten().map(Box::from).collect();
+        (protocol, Some(ListenerTls { certificates, policy, client_auth, alpn }), None)
     });
     let http = option::of(1..=u16::MAX).prop_map(|redirect| (ListenerProtocol::Http, None, redirect));
-    prop_oneof![http, https]
+    prop_oneof![http, over_tls]
 }
 
 fn listener() -> impl Strategy<Value = Listener> {

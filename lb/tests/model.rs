@@ -38,7 +38,7 @@ fn listener() -> impl Strategy<Value = Listener> {
     (listener_name(), 0..3u16, group_name(), vec(certificate_name(), 0..2)).prop_map(
         |(name, port, group, certificates)| {
             let policy = TlsPolicy::default();
-            let tls = ListenerTls { certificates, policy, client_auth: ClientAuth::Off };
+            let tls = ListenerTls { certificates, policy, client_auth: ClientAuth::Off, alpn: Vec::new() };
             let tls = (!tls.certificates.is_empty()).then_some(tls);
             Listener { tls, ..Listener::new(name, ([127, 0, 0, 1], port).into(), Forward::to(group)) }
         },

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::ca::{Ca, Issued};
-use super::{Setup, Upstream, within};
+use super::{Setup, StreamTarget, Upstream, within};
 
 /// How long a program may take.
 const PROGRAM_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -69,9 +69,19 @@ impl Secure {
 
     /// What elbow is started with: the listener `web` shows all certificates, with more keys of it.
     pub fn setup(&self, upstreams: &[&Upstream], keys: &str) -> Setup {
+        self.before(Setup::targets(upstreams), "https", keys)
+    }
+
+    /// The same for streams over TLS.
+    pub fn streams(&self, targets: &[&StreamTarget], keys: &str) -> Setup {
+        self.before(Setup::stream_targets(targets), "tls", keys)
+    }
+
+    /// A listener over TLS before any targets.
+    pub fn before(&self, setup: Setup, protocol: &str, keys: &str) -> Setup {
         let names = format!("{:?}", self.names);
-        let keys = format!("protocol = \"https\"\ncertificates = {names}\n{keys}");
-        Setup::targets(upstreams).listener(&keys).more(&self.tables)
+        let keys = format!("protocol = \"{protocol}\"\ncertificates = {names}\n{keys}");
+        setup.listener(&keys).more(&self.tables)
     }
 
     /// `curl` that trusts the authority, asked for a path of `shop.example`.

@@ -47,7 +47,12 @@ impl Setup {
 
     /// TCP streams to targets `t0`, `t1` and so on, whose checks come to their verdict within fractions of a second.
     pub fn streams(targets: &[&StreamTarget]) -> Self {
-        let setup = Self::default().listener("protocol = \"tcp\"").group("protocol = \"tcp\"");
+        Self::stream_targets(targets).listener("protocol = \"tcp\"")
+    }
+
+    /// The targets of streams alone.
+    pub fn stream_targets(targets: &[&StreamTarget]) -> Self {
+        let setup = Self::default().group("protocol = \"tcp\"");
         let setup = setup.health_check(&StreamTarget::health_check());
         let named = targets.iter().enumerate();
         named.fold(setup, |setup, (index, target)| setup.target_at(&format!("t{index}"), target.address(), ""))

@@ -16,8 +16,13 @@ use super::{HOUR, MS, SECOND};
 
 const PROTOCOL: Words<ListenerProtocol> = Words {
     what: "protocol",
-    now: &[("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https), ("tcp", ListenerProtocol::Tcp)],
-    later: &["tls"],
+    now: &[
+        ("http", ListenerProtocol::Http),
+        ("https", ListenerProtocol::Https),
+        ("tcp", ListenerProtocol::Tcp),
+        ("tls", ListenerProtocol::Tls),
+    ],
+    later: &[],
 };
 const PROXY_PROTOCOL: Words<ProxyProtocol> = Words {
     what: "use of the PROXY protocol",
@@ -35,7 +40,7 @@ pub struct Listener {
     pub name: String,
     /// Where it binds, as in `0.0.0.0:8080`. Port 0 asks for a free one.
     pub bind: String,
-    /// What clients speak: `http`, `https`, or `tcp` for anything.
+    /// What clients speak: `http`, `https`, `tcp` for anything, or `tls` for anything over TLS.
     #[schema(required = false, default = "http")]
     pub protocol: String,
     /// The target group that answers.
@@ -86,6 +91,9 @@ pub struct Listener {
     /// Over TLS: the file with the certificates that vouch for clients, in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<String>,
+    /// For `tls`: what is spoken within the streams, by its registered name (ALPN), the best first; none: not agreed on.
+    #[schema(required = false)]
+    pub alpn: Vec<String>,
     /// Answers each request with a redirection to the same over https: `true` at port 443, or the port.
     #[schema(required = false, value_type = Value, default = false)]
     pub redirect_to_https: Value,
@@ -109,6 +117,8 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Opt
     let redirect_to_https = reader.or("redirect_to_https", None, redirect_port);
     if redirect_to_https.is_some() && protocol.is_over_tls() {
         reader.problem("redirect_to_https", Wrong::new("what comes here is over TLS already"));
+    } else if redirect_to_https.is_some() && protocol.is_stream() {
+        reader.problem("redirect_to_https", Wrong::new("only requests can be redirected, and here come streams"));
     }
     let listener = model::Listener {
         protocol,
@@ -186,6 +196,7 @@ impl From<&model::Listener> for Listener {
             tls_policy: tls.map_or_else(TlsPolicy::default, |tls| tls.policy).name().to_owned(),
             client_auth: CLIENT_AUTH.word(asked),
             client_ca: tls.and_then(|tls| tls.client_auth.ca()).map(|ca| ca.path.to_string_lossy().into_owned()),
+            alpn: tls.map(|tls| tls.alpn.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             redirect_to_https: match listener.redirect_to_https {
                 None => false.into(),
                 Some(HTTPS_PORT) => true.into(),

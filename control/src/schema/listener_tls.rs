@@ -11,6 +11,9 @@ use super::reader::{Reader, alike};
 
 /// More than anybody shows at one listener.
 const CERTIFICATES_MAX: usize = 1000;
+/// More than anybody speaks at one listener, and as long as the name of a protocol can be.
+const ALPN_MAX: usize = 32;
+const ALPN_BYTES_MAX: usize = 255;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -38,8 +41,13 @@ pub(super) fn read(reader: &mut Reader<'_>, protocol: ListenerProtocol) -> Optio
         Value::Null => Ok(None),
         value => text(value).map(|path| Some(TrustFile { path: PathBuf::from(path), pem: "".into() })),
     });
+    let alpn = reader.or("alpn", Vec::new(), protocols);
+    if !alpn.is_empty() && protocol != ListenerProtocol::Tls {
+        let wrong = Wrong::new("it is for listeners that pass on what is within TLS");
+        reader.problem("alpn", wrong.hint("write protocol = \"tls\", or leave it away"));
+    }
     if !protocol.is_over_tls() {
-        let wrong = || Wrong::new("it is for listeners that speak TLS").hint("write protocol = \"https\"");
+        let wrong = || Wrong::new("it is for listeners that speak TLS").hint("write protocol = \"https\" or \"tls\"");
         let told = [
             ("certificates", !certificates.is_empty()),
             ("tls_policy", policy != TlsPolicy::default()),
@@ -72,7 +80,7 @@ pub(super) fn read(reader: &mut Reader<'_>, protocol: ListenerProtocol) -> Optio
             ClientAuth::Off
         }
     };
-    Some(ListenerTls { certificates, policy, client_auth })
+    Some(ListenerTls { certificates, policy, client_auth, alpn })
 }
 
 fn names(value: &Value) -> Result<Vec<CertificateName>, Wrong> {
@@ -88,6 +96,28 @@ fn names(value: &Value) -> Result<Vec<CertificateName>, Wrong> {
             return Err(at(Wrong::new(format!("{name} is named twice"))));
         }
         names.push(name);
+    }
+    Ok(names)
+}
+
+fn protocols(value: &Value) -> Result<Vec<Box<str>>, Wrong> {
+    let items = value.as_array().ok_or_else(|| Wrong::kind("a list of names of protocols", value))?;
+    if items.len() > ALPN_MAX {
+        return Err(Wrong::new(format!("{} protocols are too many: at most {ALPN_MAX}", items.len())));
+    }
+    let mut names: Vec<Box<str>> = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let at = |wrong: Wrong| wrong.within(&index.to_string());
+        let name = text(item).map_err(at)?;
+        let is_legal = (1..=ALPN_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_legal {
+            let wrong = Wrong::new("the name of a protocol is 1 to 255 visible ASCII characters");
+            return Err(at(wrong.hint("as in \"h2\" or \"http/1.1\"")));
+        }
+        if names.iter().any(|known| **known == *name) {
+            return Err(at(Wrong::new(format!("{name} is named twice"))));
+        }
+        names.push(name.into());
     }
     Ok(names)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::session::Session;
 use crate::proxy::Front;
 use crate::state::Backend;
+use crate::stream::Stream;
 use crate::telemetry::{AccessRecord, EndReason, ListenerCells, STREAM_PROTOCOL};
 
 /// What is noted of one connection.
@@ -52,7 +53,7 @@ impl Account {
     }
 
     /// Counts the connection, and logs it.
-    pub(super) fn close<S>(self, session: &Session<S>, end: EndReason) {
+    pub(super) fn close<S: Stream>(self, session: &Session<S>, end: EndReason) {
         let duration = session.began_at.elapsed();
         let cells = self.front.frontend.route.workers.of(session.local.worker);
         cells.streams.ended(end);
@@ -63,7 +64,8 @@ impl Account {
     }
 
     #[cold]
-    fn record<S>(self, session: &Session<S>, end: EndReason, duration: Duration) -> AccessRecord {
+    fn record<S: Stream>(self, session: &Session<S>, end: EndReason, duration: Duration) -> AccessRecord {
+        let secured = session.io.secured();
         AccessRecord {
             time: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
             client: session.arrival.source,
@@ -86,9 +88,9 @@ impl Account {
             user_agent: None,
             referer: None,
             request_id: Box::default(),
-            tls_version: None,
-            tls_cipher: None,
-            tls_server_name: None,
+            tls_version: secured.map(|secured| secured.version),
+            tls_cipher: secured.map(|secured| secured.cipher),
+            tls_server_name: secured.and_then(|secured| secured.server_name.clone()),
             end,
         }
     }

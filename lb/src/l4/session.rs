@@ -1,4 +1,4 @@
-//! One client connection of a TCP listener, from its arrival to its end.
+//! One client connection of a listener of streams, from its arrival to its end.
 
 use std::future::poll_fn;
 use std::rc::Rc;

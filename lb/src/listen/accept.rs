@@ -15,7 +15,7 @@ use super::limits::{Admitted, ConnectionLimit, Refusing};
 use super::preamble;
 use crate::l4;
 use crate::model::{Listener, ListenerProtocol, ProxyProtocol};
-use crate::proxy::{Arrival, Door, Local, refuse, serve, serve_secure};
+use crate::proxy::{Arrival, Door, Local, refuse, secure, serve, serve_secure};
 use crate::stream::Stream;
 
 /// How long to wait when the process has no file descriptor or memory left for another connection.
@@ -96,7 +96,7 @@ fn welcome(
         }
         None => {
             local.metrics().connections_refused.add(1);
-            if front.frontend.listener.protocol == ListenerProtocol::Tcp {
+            if front.frontend.listener.protocol.is_stream() {
                 // There is no saying it in words.
                 stream.reset_on_drop();
                 return;
@@ -125,6 +125,11 @@ async fn serve_as(
         ListenerProtocol::Http => serve(stream, arrival, door, local, admitted).await,
         ListenerProtocol::Https => serve_secure(stream, arrival, door, local, admitted).await,
         ListenerProtocol::Tcp => l4::serve(stream, arrival, door, local, admitted).await,
+        ListenerProtocol::Tls => {
+            if let Some(stream) = Box::pin(secure(stream, &door, &local)).await {
+                l4::serve(stream, arrival, door, local, admitted).await;
+            }
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub enum ListenerProtocol {
     Https,
     /// Anything: bytes, passed on as they are.
     Tcp,
+    /// Anything over TLS: what is within is passed on as it is.
+    Tls,
 }
 
 impl ListenerProtocol {
@@ -88,14 +90,23 @@ impl ListenerProtocol {
     pub fn is_over_tls(self) -> bool {
         match self {
             Self::Http | Self::Tcp => false,
-            Self::Https => true,
+            Self::Https | Self::Tls => true,
         }
     }
 
-    /// What clients may ask for over TLS, by its registered name (ALPN).
+    /// Whether what clients say is passed on as bytes, and not as requests.
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::Http | Self::Https => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
+
+    /// What clients may ask for over TLS, by its registered name (ALPN). What is spoken within streams is not known
+    /// here; a listener may say so ([`ListenerTls::alpn`]).
     pub fn alpn(self) -> &'static [&'static str] {
         match self {
-            Self::Http | Self::Tcp => &[],
+            Self::Http | Self::Tcp | Self::Tls => &[],
             Self::Https => &["http/1.1"],
         }
     }
@@ -106,15 +117,13 @@ impl ListenerProtocol {
             Self::Http => "http",
             Self::Https => "https",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 
     /// Whether connections are passed on to targets that speak `target`: requests to HTTP, bytes to bytes.
     pub fn leads_to(self, target: TargetProtocol) -> bool {
-        match self {
-            Self::Http | Self::Https => !target.is_stream(),
-            Self::Tcp => target.is_stream(),
-        }
+        self.is_stream() == target.is_stream()
     }
 }
 

@@ -14,6 +14,8 @@ pub struct ListenerTls {
     pub policy: TlsPolicy,
     /// Whether clients have to show certificates of their own.
     pub client_auth: ClientAuth,
+    /// What is spoken within streams, by its registered name (ALPN), the best first. Empty: nobody says.
+    pub alpn: Vec<Box<str>>,
 }
 
 /// Whether clients have to show certificates of their own.

@@ -50,7 +50,7 @@ pub(crate) use door::{Door, Front};
 pub use dry_run::{DRAWS, DryRequest, DryRun, NoRequest};
 pub(crate) use local::{Local, Tied};
 pub(crate) use pipes::Pipe;
-pub(crate) use secure::serve_secure;
+pub(crate) use secure::{secure, serve_secure};
 pub(crate) use sticky::is_new;
 pub(crate) use tether::Tether;
 pub(crate) use waiting::{Waited, wait_for_snapshot};

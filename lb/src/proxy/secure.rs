@@ -58,7 +58,7 @@ pub(crate) async fn secure(stream: TcpStream, door: &Rc<Door>, local: &Rc<Local>
         None => cells.handshake_failed(HandshakeResult::Timeout),
         Some(Err(Failed { result, stream })) => {
             cells.handshake_failed(result);
-            if result == HandshakeResult::Plaintext {
+            if result == HandshakeResult::Plaintext && !front.frontend.listener.protocol.is_stream() {
                 // Who has no room for so little does not read.
                 let _ = stream.try_write(PLAINTEXT_ANSWER);
             }

@@ -100,7 +100,8 @@ fn config(
     let builder =
         ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(Unable::Tls)?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Names::of(credentials)));
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let spoken = protocols.iter().copied().chain(wanted.alpn.iter().map(|protocol| &**protocol));
+    config.alpn_protocols = spoken.map(|protocol| protocol.as_bytes().to_vec()).collect();
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ticketer(ticket_keys, &purpose(listener, wanted));

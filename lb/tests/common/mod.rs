@@ -59,7 +59,12 @@ impl Want {
             key: PrivateKey::new(&issued.key),
         };
         let policy = TlsPolicy::default();
-        let tls = ListenerTls { certificates: vec![certificate.name.clone()], policy, client_auth: ClientAuth::Off };
+        let tls = ListenerTls {
+            certificates: vec![certificate.name.clone()],
+            policy,
+            client_auth: ClientAuth::Off,
+            alpn: Vec::new(),
+        };
         let plain = listener(name, Forward::to(group_name(group)));
         let secure = Listener { protocol: ListenerProtocol::Https, tls: Some(tls), ..plain };
         let want = self.group(group).with(&Change::PutCertificate(Origin::Api, certificate));
