@@ -5,10 +5,9 @@ mod keeper;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 use std::time::SystemTime;
 
-use lb::model::{Certificate, Config, Declared, Listener, PrivateKey};
+use lb::model::{Certificate, Config, Declared, FileStamp, Listener, PrivateKey, SourceFile};
 use lb::tls::{CertificateFacts, read_certificate, read_trust};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -78,13 +77,13 @@ fn fill_certificate(
     ended: Ended<'_>,
     now: SystemTime,
 ) -> Result<(), (&'static str, Wrong)> {
-    let Some(files) = &certificate.files else { return Ok(()) };
-    let chain = text_of(&files.cert).map_err(|wrong| ("cert", wrong))?;
-    let key = text_of(&files.key).map_err(|wrong| ("key", wrong))?;
+    let Some(files) = &mut certificate.files else { return Ok(()) };
+    let chain = text_of(&mut files.cert).map_err(|wrong| ("cert", wrong))?;
+    let key = text_of(&mut files.key).map_err(|wrong| ("key", wrong))?;
     let facts = read_certificate(&chain, &key);
     let facts = facts.map_err(|fault| {
         let (place, file) = if fault.is_of_key() { ("key", &files.key) } else { ("cert", &files.cert) };
-        (place, Wrong::new(format!("{}: {fault}", file.display())))
+        (place, Wrong::new(format!("{}: {fault}", file.path.display())))
     })?;
     (certificate.chain, certificate.key) = (chain.into(), PrivateKey::new(&key));
     match validity(&facts, now) {
@@ -96,8 +95,8 @@ fn fill_certificate(
 /// Reads the file of those who vouch for a listener's clients.
 pub(crate) fn fill_listener(listener: &mut Listener) -> Result<(), Wrong> {
     let Some(ca) = listener.tls.as_mut().and_then(|tls| tls.client_auth.ca_mut()) else { return Ok(()) };
-    let pem = text_of(&ca.path)?;
-    read_trust(&pem).map_err(|fault| Wrong::new(format!("{}: {fault}", ca.path.display())))?;
+    let pem = text_of(&mut ca.file)?;
+    read_trust(&pem).map_err(|fault| Wrong::new(format!("{}: {fault}", ca.file.path.display())))?;
     ca.pem = pem.into();
     Ok(())
 }
@@ -122,10 +121,14 @@ pub(crate) fn day(time: SystemTime) -> String {
     OffsetDateTime::from(time).format(format_description!("[year]-[month]-[day]")).unwrap_or_default()
 }
 
-fn text_of(path: &Path) -> Result<String, Wrong> {
-    let read = || {
+/// What stands in a file. How it stood is noted, so that the keeper misses nothing that comes after.
+fn text_of(file: &mut SourceFile) -> Result<String, Wrong> {
+    let SourceFile { path, read: stamp } = file;
+    let mut read = || {
         let mut text = String::new();
-        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        let open = File::open(&*path)?;
+        *stamp = Some(FileStamp::of(&open.metadata()?));
+        open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
         if text.len() as u64 > FILE_BYTES_MAX {
             return Err(io::Error::other("it is larger than 4 MiB"));
         }

@@ -165,27 +165,58 @@ async fn eventually(what: &str, house: &House, holds: impl Fn(&lb::model::Config
     }
 }
 
+fn chain(config: &lb::model::Config, name: &str) -> String {
+    config.certificates[&CertificateName::parse(name).unwrap()].wanted.chain.to_string()
+}
+
 #[tokio::test]
 async fn changed_files_are_taken_over_once_they_fit() {
-    let (first, second) = (issued(), issued());
+    let (first, second, third) = (issued(), issued(), issued());
     let files = Files::with(&first.certificate, &first.key);
+    let zoo = "[[certificate]]\nname = \"zoo\"\ncert = \"DIR/zoo.pem\"\nkey = \"DIR/zoo-key.pem\"\n";
+    files.configure(&format!("{zoo}{FILE}"));
+    files.write("zoo.pem", &first.certificate);
+    files.write("zoo-key.pem", &first.key);
     let state = tempfile::tempdir().unwrap();
     let house = House::open_with(state.path(), &files.load(Ended::Refused).unwrap().declared);
     let keeper = Keeper::start(house.store.clone(), house.live.clone()).await;
-    eventually("a key for tickets", &house, |config| config.ticket_keys.newest().is_some()).await;
-    let shown = |house: &House| house.config().certificates[&shop()].wanted.chain.to_string();
     files.write("cert.pem", &second.certificate);
-    tokio::time::sleep(Duration::from_millis(3500)).await;
-    assert_eq!(shown(&house), first.certificate, "half of a pair is not taken over");
+    files.write("zoo.pem", &third.certificate);
+    files.write("zoo-key.pem", &third.key);
+    // Of the two pairs, which changed at once, it looks at this one last.
+    eventually("the other certificate", &house, |config| chain(config, "zoo") == third.certificate).await;
+    assert_eq!(chain(&house.config(), "shop"), first.certificate, "half of a pair is not taken over");
     files.write("key.pem", &second.key);
     let revision = house.config().revision;
-    eventually("the new certificate", &house, |config| {
-        *config.certificates[&shop()].wanted.chain == *second.certificate
-    })
-    .await;
+    eventually("the new certificate", &house, |config| chain(config, "shop") == second.certificate).await;
     let held = house.config().certificates[&shop()].clone();
     assert_eq!((held.origin, held.revision), (Origin::File, revision + 1));
     assert_eq!(&*house.live.load().credentials[&shop()].held.wanted.chain, second.certificate);
+    drop(keeper);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_is_replaced_before_the_first_look_is_not_missed() {
+    let (first, second) = (issued(), issued());
+    let files = Files::with(&first.certificate, &first.key);
+    let asks = "certificates = [\"shop\"]\nclient_auth = \"require\"\nclient_ca = \"DIR/ca.pem\"";
+    files.configure(&FILE.replace("certificates = [\"shop\"]", asks));
+    files.write("ca.pem", Ca::new("Clients").pem());
+    let declared = files.load(Ended::Refused).unwrap().declared;
+    let other = Ca::new("Others");
+    files.write("ca.pem", other.pem());
+    files.write("cert.pem", &second.certificate);
+    files.write("key.pem", &second.key);
+    let state = tempfile::tempdir().unwrap();
+    let house = House::open_with(state.path(), &declared);
+    let keeper = Keeper::start(house.store.clone(), house.live.clone()).await;
+    eventually("the new certificate", &house, |config| chain(config, "shop") == second.certificate).await;
+    eventually("who vouches for clients now", &house, |config| {
+        let listener = &config.listeners[&ListenerName::parse("web").unwrap()].wanted;
+        listener.tls.as_ref().and_then(|tls| tls.client_auth.ca()).is_some_and(|ca| *ca.pem == *other.pem())
+    })
+    .await;
     drop(keeper);
     house.close().await;
 }

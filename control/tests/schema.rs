@@ -14,8 +14,8 @@ use lb::model::{
     AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
     Ejection, Forward, Global, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName,
     ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol,
-    SendProxy, Shutdown, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, Threshold, TlsPolicy,
-    TrustFile, Weight, WhenAllUnhealthy,
+    SendProxy, Shutdown, SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, Threshold,
+    TlsPolicy, TrustFile, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -48,7 +48,7 @@ fn network() -> impl Strategy<Value = Network> {
 
 /// What a listener says of TLS. Files are not read, so what stands in them is empty.
 fn protocol() -> impl Strategy<Value = (ListenerProtocol, Option<ListenerTls>, Option<u16>)> {
-    let ca = "/[a-z0-9/._-]{1,20}".prop_map(|path| TrustFile { path: path.into(), pem: "".into() });
+    let ca = "/[a-z0-9/._-]{1,20}".prop_map(|path| TrustFile { file: SourceFile::at(path), pem: "".into() });
     let client_auth =
         prop_oneof![Just(ClientAuth::Off), ca.clone().prop_map(ClientAuth::Request), ca.prop_map(ClientAuth::Require)];
     let policy = prop::sample::select(TlsPolicy::all().collect::<Vec<_>>());

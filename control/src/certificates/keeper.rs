@@ -1,13 +1,15 @@
 //! The one who looks after certificates while elbow runs: takes over files that were changed, makes a new key for
 //! session tickets when one is due, and warns of certificates that are about to end.
 
-use std::collections::{BTreeSet, HashMap};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use lb::model::{Certificate, CertificateName, Change, Config, Held, Listener, ObjectRef, TicketKey, TicketKeys};
+use lb::model::{
+    Certificate, CertificateName, Change, Config, FileStamp, Held, Listener, ObjectRef, SourceFile, TicketKey,
+    TicketKeys,
+};
 use lb::state::{Live, Snapshot};
 use lb::tls::TICKET_KEY_LIFETIME;
 use rand::RngCore;
@@ -31,7 +33,7 @@ impl Keeper {
     /// Starts it, on the runtime of the control side. Returns when there is a key for session tickets, if one is needed:
     /// what is wanted when elbow says that it is ready is then what was asked for, and not about to change by itself.
     pub async fn start(store: Store, live: Arc<Live>) -> Self {
-        let task = Task { store, live, seen: HashMap::new(), warned: HashMap::new() };
+        let task = Task { store, live, looked: HashMap::new(), tried: HashMap::new(), warned: HashMap::new() };
         task.renew_ticket_keys(&task.live.load().config).await;
         Self(tokio::spawn(task.run()))
     }
@@ -52,25 +54,28 @@ impl Drop for Keeper {
 struct Task {
     store: Store,
     live: Arc<Live>,
-    /// What was seen of each file, and whether what stands in it was dealt with.
-    seen: HashMap<PathBuf, Seen>,
+    /// How each file stood at the last look.
+    looked: HashMap<PathBuf, Look>,
+    /// What was last tried of each object whose files are not as it was read from them.
+    tried: HashMap<ObjectRef, Tried>,
     /// When each certificate was warned of last.
     warned: HashMap<CertificateName, Instant>,
 }
 
-/// What tells one state of a file from another.
+/// A look at a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
+struct Look {
+    /// How it stands; none: it cannot be found.
+    stamp: Option<FileStamp>,
+    /// Whether it stood so at the look before.
+    rests: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    stamp: Option<Stamp>,
-    is_settled: bool,
+/// Taking over an object's files; once more only if they or the object are different.
+#[derive(Debug, PartialEq, Eq)]
+struct Tried {
+    revision: u64,
+    stamps: Vec<Option<FileStamp>>,
 }
 
 impl Task {
@@ -86,42 +91,54 @@ impl Task {
         }
     }
 
-    /// Takes over what stands in files that have changed and rest now.
+    /// Takes over what stands in files that are not as they were read, and rest now.
     async fn take_over_files(&mut self, config: &Config) {
-        let paths = files_of(config);
-        self.seen.retain(|path, _| paths.contains(path));
-        let mut settled = BTreeSet::new();
-        for path in paths {
-            let stamp = stamp(&path);
-            match self.seen.get_mut(&path) {
-                // What was read when the configuration was, a moment ago, is what stands there.
-                None => drop(self.seen.insert(path, Seen { stamp, is_settled: true })),
-                Some(seen) if seen.stamp != stamp => *seen = Seen { stamp, is_settled: false },
-                Some(seen) if !seen.is_settled => {
-                    seen.is_settled = true;
-                    settled.insert(path);
-                }
-                Some(_) => {}
-            }
-        }
-        if settled.is_empty() {
-            return;
-        }
-        let is_settled = |path: &Path| self.seen.get(path).is_none_or(|seen| seen.is_settled);
+        self.look(config);
+        self.tried.retain(|object, _| config.revision_of(object).is_some());
         for held in config.certificates.values() {
-            let Some(files) = &held.wanted.files else { continue };
-            let has_changed = settled.contains(&files.cert) || settled.contains(&files.key);
-            // A certificate and its key are replaced one after the other.
-            if has_changed && is_settled(&files.cert) && is_settled(&files.key) {
+            if self.is_due(ObjectRef::Certificate(held.wanted.name.clone()), held.revision, files_of_certificate(held))
+            {
                 self.take_over_certificate(held).await;
             }
         }
         for held in config.listeners.values() {
-            let ca = held.wanted.tls.as_ref().and_then(|tls| tls.client_auth.ca());
-            if ca.is_some_and(|ca| settled.contains(&ca.path)) {
+            if self.is_due(ObjectRef::Listener(held.wanted.name.clone()), held.revision, files_of_listener(held)) {
                 self.take_over_trust(held).await;
             }
         }
+    }
+
+    /// Looks at every file that something was read from.
+    fn look(&mut self, config: &Config) {
+        let certificates = config.certificates.values().flat_map(|held| files_of_certificate(held));
+        let files = certificates.chain(config.listeners.values().flat_map(|held| files_of_listener(held)));
+        let before = std::mem::take(&mut self.looked);
+        for SourceFile { path, .. } in files {
+            if !self.looked.contains_key(path) {
+                let stamp = std::fs::metadata(path).ok().map(|metadata| FileStamp::of(&metadata));
+                let rests = before.get(path).is_some_and(|look| look.stamp == stamp);
+                self.looked.insert(path.clone(), Look { stamp, rests });
+            }
+        }
+    }
+
+    /// Whether an object is to be read again: its files are not as it was read from them, all of them rest (a
+    /// certificate and its key are replaced one after the other), and this was not tried yet.
+    fn is_due<'f>(&mut self, object: ObjectRef, revision: u64, files: impl Iterator<Item = &'f SourceFile>) -> bool {
+        let mut stamps = Vec::new();
+        let (mut has_changed, mut rests) = (false, true);
+        for file in files {
+            let Some(look) = self.looked.get(&file.path) else { return false };
+            has_changed |= file.read != look.stamp;
+            rests &= look.rests;
+            stamps.push(look.stamp);
+        }
+        let now = Tried { revision, stamps };
+        if !has_changed || !rests || self.tried.get(&object) == Some(&now) {
+            return false;
+        }
+        self.tried.insert(object, now);
+        true
     }
 
     async fn take_over_certificate(&self, held: &Held<Certificate>) {
@@ -213,16 +230,10 @@ impl Task {
     }
 }
 
-/// Every file that is to be looked at.
-fn files_of(config: &Config) -> BTreeSet<PathBuf> {
-    let certificates = config.certificates.values().filter_map(|held| held.wanted.files.as_ref());
-    let certificates = certificates.flat_map(|files| [&files.cert, &files.key]);
-    let trust = config.listeners.values().filter_map(|held| held.wanted.tls.as_ref()?.client_auth.ca());
-    certificates.chain(trust.map(|ca| &ca.path)).cloned().collect()
+fn files_of_certificate(held: &Held<Certificate>) -> impl Iterator<Item = &SourceFile> {
+    held.wanted.files.iter().flat_map(|files| [&files.cert, &files.key])
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    let modified = (metadata.mtime(), metadata.mtime_nsec());
-    Some(Stamp { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified })
+fn files_of_listener(held: &Held<Listener>) -> impl Iterator<Item = &SourceFile> {
+    held.wanted.tls.iter().filter_map(|tls| tls.client_auth.ca()).map(|ca| &ca.file)
 }

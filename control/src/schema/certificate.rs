@@ -2,10 +2,8 @@
 //!
 //! What stands in PEM is looked at here; reading the files that a configuration names is [`crate::certificates`]'.
 
-use std::path::PathBuf;
-
 use lb::model;
-use lb::model::{CertificateFiles, CertificateName, PrivateKey};
+use lb::model::{CertificateFiles, CertificateName, PrivateKey, SourceFile};
 use lb::tls::read_certificate;
 use serde_json::{Value, json};
 
@@ -107,8 +105,8 @@ fn read_arn(reader: &mut Reader<'_>) -> Option<std::sync::Arc<str>> {
     })
 }
 
-fn path(value: &Value) -> Result<PathBuf, Wrong> {
-    text(value).map(PathBuf::from)
+fn path(value: &Value) -> Result<SourceFile, Wrong> {
+    text(value).map(SourceFile::at)
 }
 
 fn pem(value: &Value) -> Result<&str, Wrong> {
@@ -117,7 +115,7 @@ fn pem(value: &Value) -> Result<&str, Wrong> {
 
 impl From<&model::Certificate> for Certificate {
     fn from(certificate: &model::Certificate) -> Self {
-        let file = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let file = |file: &SourceFile| file.path.to_string_lossy().into_owned();
         Self {
             name: certificate.name.to_string(),
             cert: certificate.files.as_ref().map(|files| file(&files.cert)),

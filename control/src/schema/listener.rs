@@ -195,7 +195,7 @@ impl From<&model::Listener> for Listener {
             certificates: tls.map(certificates).unwrap_or_default(),
             tls_policy: tls.map_or_else(TlsPolicy::default, |tls| tls.policy).name().to_owned(),
             client_auth: CLIENT_AUTH.word(asked),
-            client_ca: tls.and_then(|tls| tls.client_auth.ca()).map(|ca| ca.path.to_string_lossy().into_owned()),
+            client_ca: tls.and_then(|tls| tls.client_auth.ca()).map(|ca| ca.file.path.to_string_lossy().into_owned()),
             alpn: tls.map(|tls| tls.alpn.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             redirect_to_https: match listener.redirect_to_https {
                 None => false.into(),

@@ -1,8 +1,6 @@
 //! The keys of `[[listener]]` that are about TLS.
 
-use std::path::PathBuf;
-
-use lb::model::{CertificateName, ClientAuth, ListenerProtocol, ListenerTls, TlsPolicy, TrustFile};
+use lb::model::{CertificateName, ClientAuth, ListenerProtocol, ListenerTls, SourceFile, TlsPolicy, TrustFile};
 use serde_json::Value;
 
 use super::notation::{Words, parsed, text};
@@ -39,7 +37,7 @@ pub(super) fn read(reader: &mut Reader<'_>, protocol: ListenerProtocol) -> Optio
     let asked = reader.or("client_auth", Asked::Off, |value| CLIENT_AUTH.parse(value));
     let ca = reader.or("client_ca", None, |value| match value {
         Value::Null => Ok(None),
-        value => text(value).map(|path| Some(TrustFile { path: PathBuf::from(path), pem: "".into() })),
+        value => text(value).map(|path| Some(TrustFile { file: SourceFile::at(path), pem: "".into() })),
     });
     let alpn = reader.or("alpn", Vec::new(), protocols);
     if !alpn.is_empty() && protocol != ListenerProtocol::Tls {

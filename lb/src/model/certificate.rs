@@ -2,10 +2,9 @@
 //! (`control`).
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::CertificateName;
+use super::{CertificateName, SourceFile};
 
 /// A certificate as it is wanted: its chain and its key were looked at, and belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +25,9 @@ pub struct Certificate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, in PEM.
-    pub cert: PathBuf,
+    pub cert: SourceFile,
     /// The private key, in PEM.
-    pub key: PathBuf,
+    pub key: SourceFile,
 }
 
 /// A private key in PEM. Never shown, not even by `Debug`.

@@ -1,9 +1,8 @@
 //! How a listener speaks TLS: which certificates it shows, what it offers, and what it asks of clients.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{CertificateName, TlsPolicy};
+use super::{CertificateName, SourceFile, TlsPolicy};
 
 /// How a listener speaks TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub enum ClientAuth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustFile {
     /// The file.
-    pub path: PathBuf,
+    pub file: SourceFile,
     /// What stands in it, in PEM. Empty: it could not be read, and nobody is vouched for.
     pub pem: Arc<str>,
 }

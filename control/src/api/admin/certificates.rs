@@ -178,7 +178,7 @@ fn view(snapshot: &Snapshot, name: &CertificateName) -> Option<CertificateView> 
         name: name.to_string(),
         arn: held.wanted.arn.as_deref().map(str::to_owned),
         certificate: held.wanted.chain.to_string(),
-        cert: files.map(|files| files.cert.to_string_lossy().into_owned()),
+        cert: files.map(|files| files.cert.path.to_string_lossy().into_owned()),
         subject: facts.subject.clone(),
         names: facts.names.clone(),
         issuer: facts.issuer.clone(),
