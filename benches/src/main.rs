@@ -1,5 +1,6 @@
 //! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost, `pick`
-//! what one choice costs, `simulate` what choices are good for, and `slow` what one slow target does to the tail.
+//! what one choice costs, `simulate` what choices are good for, `slow` what one slow target does to the tail, and
+//! `storm` what very many handshakes do to those who are connected.
 //! What the figures mean stands in `benches/README.md`.
 
 mod admin;
@@ -13,6 +14,7 @@ mod report;
 mod scale;
 mod simulate;
 mod slow;
+mod storm;
 mod workload;
 
 use std::fs::{self, File};
@@ -42,6 +44,8 @@ enum Command {
     Simulate(simulate::Options),
     /// The tail when one target of three is slow, by algorithm, beside HAProxy
     Slow(slow::Options),
+    /// Kept connections while very many handshakes come in, beside HAProxy and nginx
+    Storm(storm::Options),
     #[command(hide = true)]
     Picks(pick::Picks),
 }
@@ -53,6 +57,7 @@ fn main() -> Result<()> {
         Command::Pick(options) => pick::run(&options)?,
         Command::Simulate(options) => simulate::run(&options)?,
         Command::Slow(options) => slow::run(&options)?,
+        Command::Storm(options) => storm::run(&options)?,
         Command::Picks(options) => pick::picks(&options)?,
     };
     Ok(io::stdout().write_all(tables.as_bytes())?)

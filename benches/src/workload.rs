@@ -1,7 +1,9 @@
 //! What is asked and answered: one row a workload. Not how it is sent (`load`) nor what is measured (`measure`).
 
+use anyhow::{Context, Result};
+
 /// A workload: every client asks the same thing, every target gives the same answer.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
@@ -19,8 +21,17 @@ pub(crate) struct Workload {
 pub(crate) enum Through {
     /// As requests: it understands what it passes on.
     Http,
+    /// As requests that come to it over TLS, and leave it in the clear.
+    Https(Key),
     /// As bytes of a TCP stream, to a target of its own for each client connection.
     Tcp,
+}
+
+/// The key of the certificate that the proxy shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    EcdsaP256,
+    Rsa2048,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +42,7 @@ pub(crate) enum ClientConnection {
     NewPerRequest,
 }
 
-pub(crate) const WORKLOADS: [Workload; 7] = [
+pub(crate) const WORKLOADS: [Workload; 11] = [
     Workload {
         name: "small",
         about: "kept connections, minimal heads, 128 B answers",
@@ -67,6 +78,46 @@ pub(crate) const WORKLOADS: [Workload; 7] = [
         about: "a new client connection per request, minimal heads, 128 B answers",
         clients: 64,
         through: Through::Http,
+        client_connection: ClientConnection::NewPerRequest,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 128,
+    },
+    Workload {
+        name: "https_small",
+        about: "as `small`, over TLS",
+        clients: 64,
+        through: Through::Https(Key::EcdsaP256),
+        client_connection: ClientConnection::Kept,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 128,
+    },
+    Workload {
+        name: "https_browser",
+        about: "as `browser`, over TLS",
+        clients: 64,
+        through: Through::Https(Key::EcdsaP256),
+        client_connection: ClientConnection::Kept,
+        request_headers: BROWSER_REQUEST,
+        answer_headers: BROWSER_ANSWER,
+        answer_body_bytes: 128,
+    },
+    Workload {
+        name: "https_100k",
+        about: "as `body_100k`, over TLS",
+        clients: 64,
+        through: Through::Https(Key::EcdsaP256),
+        client_connection: ClientConnection::Kept,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 100 * 1024,
+    },
+    Workload {
+        name: "tls_handshake",
+        about: "a new client connection and a full TLS 1.3 handshake (P-256, X25519) per request, 128 B answers",
+        clients: 64,
+        through: Through::Https(Key::EcdsaP256),
         client_connection: ClientConnection::NewPerRequest,
         request_headers: &[],
         answer_headers: MINIMAL_ANSWER,
@@ -140,6 +191,15 @@ const BROWSER_ANSWER: &[&str] = &[
 ];
 
 impl Workload {
+    /// The row of that name.
+    pub(crate) fn named(name: &str) -> Result<&'static Self> {
+        let known = || WORKLOADS.map(|row| row.name).join(", ");
+        WORKLOADS
+            .iter()
+            .find(|row| row.name == name)
+            .with_context(|| format!("no workload is called {name}: {}", known()))
+    }
+
     /// The bytes a client sends.
     pub(crate) fn request(&self) -> Vec<u8> {
         let mut lines = vec!["GET /index.html HTTP/1.1", "Host: shop.bench.internal"];

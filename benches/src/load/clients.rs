@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,10 +12,11 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, recv};
+use rustls::ClientConfig;
 
-use super::CLIENTS_FROM;
 use super::pace::Pace;
-use crate::workload::{ClientConnection, Workload};
+use super::secure::{self, Session};
+use crate::workload::{ClientConnection, Through, Workload};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 32;
@@ -22,9 +24,10 @@ const HEADERS_MAX: usize = 32;
 const PACED_CLIENTS_MAX: usize = 4096;
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
-#[derive(Debug)]
 pub(crate) struct Clients {
-    proxy: SocketAddr,
+    /// The token of the first one.
+    tokens_from: usize,
+    door: Door,
     request: Vec<u8>,
     body_bytes: usize,
     connection: ClientConnection,
@@ -34,9 +37,16 @@ pub(crate) struct Clients {
     latency_ns: Histogram<u64>,
 }
 
+/// Where clients connect, and how.
 #[derive(Debug)]
+struct Door {
+    proxy: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+}
+
 struct Client {
     stream: TcpStream,
+    session: Option<Session>,
     /// From before the connection is opened where each request has its own; where there is a pace, from when it was due.
     asked: Instant,
     bytes_unsent: usize,
@@ -54,9 +64,11 @@ enum Answer {
 }
 
 impl Clients {
-    pub(crate) fn new(workload: &Workload) -> Result<Self> {
+    pub(crate) fn new(workload: &Workload, tokens_from: usize) -> Result<Self> {
+        let tls = matches!(workload.through, Through::Https(_)).then(secure::configuration).transpose()?;
         Ok(Self {
-            proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tokens_from,
+            door: Door { proxy: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls },
             request: workload.request(),
             body_bytes: workload.answer_body_bytes,
             connection: workload.client_connection,
@@ -67,15 +79,16 @@ impl Clients {
         })
     }
 
-    /// Clients that ask by a pace, on connections that are kept.
-    pub(crate) fn paced(workload: &Workload, pace: Pace) -> Result<Self> {
-        Ok(Self { count: 0, pace: Some(pace), connection: ClientConnection::Kept, ..Self::new(workload)? })
+    /// Clients that ask by a pace once each has had a first answer. More come when all of them wait for one.
+    pub(crate) fn paced(workload: &Workload, tokens_from: usize, pace: Pace) -> Result<Self> {
+        Ok(Self { pace: Some(pace), ..Self::new(workload, tokens_from)? })
     }
 
     pub(crate) fn connect(&mut self, registry: &Registry, proxy: SocketAddr) -> Result<()> {
-        self.proxy = proxy;
+        self.door.proxy = proxy;
         for index in 0..self.count {
-            self.clients.push(Client::open(registry, proxy, index, &self.request)?);
+            let client = self.open(registry, index)?;
+            self.clients.push(client);
         }
         Ok(())
     }
@@ -87,13 +100,19 @@ impl Clients {
     /// Lets all that is due by now be asked, by clients that wait for nothing, or else by new ones.
     pub(crate) fn ask_what_is_due(&mut self, registry: &Registry) -> Result<()> {
         while let Some((due, idle)) = self.pace.as_mut().and_then(Pace::next) {
-            let index = idle.unwrap_or(self.clients.len());
-            if idle.is_none() {
-                ensure!(index < PACED_CLIENTS_MAX, "{PACED_CLIENTS_MAX} requests wait for their answers");
-                self.clients.push(Client::open(registry, self.proxy, index, &self.request)?);
-                self.clients[index].asked = due;
-            } else {
-                self.clients[index].ask_again(due, &self.request)?;
+            match idle {
+                Some(index) if self.connection == ClientConnection::Kept => {
+                    self.clients[index].ask_again(due, &self.request)?;
+                }
+                Some(index) => {
+                    self.clients[index] = Client { asked: due, has_an_answer: true, ..self.open(registry, index)? };
+                }
+                None => {
+                    let index = self.clients.len();
+                    ensure!(index < PACED_CLIENTS_MAX, "{PACED_CLIENTS_MAX} requests wait for their answers");
+                    let client = self.open(registry, index)?;
+                    self.clients.push(Client { asked: due, ..client });
+                }
             }
         }
         Ok(())
@@ -117,14 +136,12 @@ impl Clients {
 
     /// One client's socket is ready for something.
     pub(crate) fn ready(&mut self, registry: &Registry, event: &Event, scratch: &mut [u8]) -> Result<()> {
-        let index = event.token().0 - CLIENTS_FROM;
+        let index = event.token().0 - self.tokens_from;
         let client = &mut self.clients[index];
-        if event.is_writable() {
-            client.send(&self.request)?;
-        }
         if event.is_readable() {
             client.receive(scratch, self.body_bytes)?;
         }
+        client.send(&self.request)?;
         let closed = event.is_read_closed();
         let kept = self.connection == ClientConnection::Kept;
         ensure!(!closed || (client.answer.is_complete() && !kept), "the proxy closed the connection before its time");
@@ -140,14 +157,18 @@ impl Clients {
         } else if kept {
             client.ask_again(now, &self.request)?;
         } else {
-            *client = Client::open(registry, self.proxy, index, &self.request)?;
+            self.clients[index] = self.open(registry, index)?;
         }
-        client.has_an_answer = true;
+        self.clients[index].has_an_answer = true;
         Ok(())
     }
 
+    fn open(&self, registry: &Registry, index: usize) -> Result<Client> {
+        Client::open(registry, &self.door, Token(self.tokens_from + index), &self.request)
+    }
+
     pub(crate) fn count(&self) -> usize {
-        self.count
+        self.clients.len()
     }
 
     pub(crate) fn each_has_an_answer(&self) -> bool {
@@ -169,16 +190,17 @@ impl Clients {
 }
 
 impl Client {
-    fn open(registry: &Registry, proxy: SocketAddr, index: usize, request: &[u8]) -> Result<Self> {
+    fn open(registry: &Registry, door: &Door, token: Token, request: &[u8]) -> Result<Self> {
         let asked = Instant::now();
-        let stream = TcpStream::connect(proxy).context("connecting to the proxy")?;
-        let mut client =
-            Self { stream, asked, bytes_unsent: request.len(), answer: Answer::default(), has_an_answer: false };
+        let stream = TcpStream::connect(door.proxy).context("connecting to the proxy")?;
+        let session = door.tls.as_ref().map(Session::new).transpose()?;
+        let (bytes_unsent, answer) = (request.len(), Answer::default());
+        let mut client = Self { stream, session, asked, bytes_unsent, answer, has_an_answer: false };
         // On loopback the connection is mostly there at once, and one event less to wait for.
         client.send(request)?;
         let interest =
             if client.bytes_unsent == 0 { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-        registry.register(&mut client.stream, Token(CLIENTS_FROM + index), interest)?;
+        registry.register(&mut client.stream, token, interest)?;
         Ok(client)
     }
 
@@ -194,7 +216,12 @@ impl Client {
     /// Sends what is left of the request, as far as the socket takes it now.
     fn send(&mut self, request: &[u8]) -> Result<()> {
         while self.bytes_unsent > 0 {
-            match self.stream.write(&request[request.len() - self.bytes_unsent..]) {
+            let rest = &request[request.len() - self.bytes_unsent..];
+            let sent = match &mut self.session {
+                Some(session) => session.send(&mut self.stream, rest),
+                None => self.stream.write(rest),
+            };
+            match sent {
                 Ok(sent) => self.bytes_unsent -= sent,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
                 Err(error) => return Err(error).context("sending a request"),
@@ -205,6 +232,9 @@ impl Client {
 
     /// Takes what has come of the answer.
     fn receive(&mut self, scratch: &mut [u8], body_bytes: usize) -> Result<()> {
+        if let Some(session) = &mut self.session {
+            return session.receive(&mut self.stream, scratch, |bytes| self.answer.take(bytes, body_bytes));
+        }
         loop {
             let received = match self.answer {
                 Answer::Head(_) => self.stream.read(scratch),

@@ -3,9 +3,11 @@
 
 mod clients;
 mod pace;
+mod secure;
 mod targets;
 
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use targets::Targets;
 use crate::workload::Workload;
 
 pub(crate) use pace::Pace;
+pub(crate) use secure::SERVER_NAME;
 pub(crate) use targets::TARGETS;
 
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -27,17 +30,27 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// The time a proxy has from its first connection until every client has an answer.
 const FIRST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Tokens: listeners of targets from 0, clients and connections to targets from here.
+/// Tokens: listeners of targets from 0, clients, those of a storm and connections to targets from here.
 const CLIENTS_FROM: usize = 1 << 16;
+const STORM_FROM: usize = 1 << 24;
 const CONNECTIONS_FROM: usize = 1 << 32;
 
-#[derive(Debug)]
 pub(crate) struct Load {
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
     targets: Targets,
     clients: Clients,
+    storm: Option<Clients>,
+}
+
+/// Clients beside those that are measured.
+#[derive(Debug)]
+pub(crate) enum Storm {
+    /// As many as the workload has, each of which asks again at once.
+    AtOnce(Workload),
+    /// As many as it takes for this pace.
+    Paced(Workload, Pace),
 }
 
 /// What happened in one run.
@@ -48,23 +61,37 @@ pub(crate) struct Outcome {
     pub(crate) latency_ns: Histogram<u64>,
     /// By target.
     pub(crate) answered: [u64; TARGETS],
+    /// Of the storm beside them.
+    pub(crate) storm_requests: u64,
+    pub(crate) storm_latency_ns: Histogram<u64>,
 }
 
 impl Load {
     /// Opens the targets. No client is at work before `connect`.
     pub(crate) fn new(workload: &Workload) -> Result<Self> {
-        Self::with(workload, Clients::new(workload)?)
+        Self::with(workload, Clients::new(workload, CLIENTS_FROM)?, None)
     }
 
     /// The same in an open loop.
     pub(crate) fn paced(workload: &Workload, pace: Pace) -> Result<Self> {
-        Self::with(workload, Clients::paced(workload, pace)?)
+        Self::with(workload, Clients::paced(&Workload { clients: 0, ..*workload }, CLIENTS_FROM, pace)?, None)
     }
 
-    fn with(workload: &Workload, clients: Clients) -> Result<Self> {
+    /// Clients in an open loop on connections that are there before, and a storm of others beside them.
+    pub(crate) fn beside(workload: &Workload, pace: Pace, storm: Option<Storm>) -> Result<Self> {
+        let clients = |storm: Storm| match storm {
+            Storm::AtOnce(workload) => Clients::new(&workload, STORM_FROM),
+            Storm::Paced(workload, pace) => Clients::paced(&Workload { clients: 0, ..workload }, STORM_FROM, pace),
+        };
+        let storm = storm.map(clients).transpose()?;
+        Self::with(workload, Clients::paced(workload, CLIENTS_FROM, pace)?, storm)
+    }
+
+    fn with(workload: &Workload, clients: Clients, storm: Option<Clients>) -> Result<Self> {
         let poll = Poll::new()?;
         let targets = Targets::bind(poll.registry(), workload)?;
-        Ok(Self { poll, events: Events::with_capacity(1024), scratch: vec![0; SCRATCH_BYTES], targets, clients })
+        let (events, scratch) = (Events::with_capacity(1024), vec![0; SCRATCH_BYTES]);
+        Ok(Self { poll, events, scratch, targets, clients, storm })
     }
 
     pub(crate) fn target_addresses(&self) -> [SocketAddr; TARGETS] {
@@ -73,8 +100,12 @@ impl Load {
 
     /// Sends all clients to `proxy`; they ask until the load is dropped, as long as somebody turns the loop.
     pub(crate) fn connect(&mut self, proxy: SocketAddr) -> Result<()> {
-        self.clients.pause(false);
-        self.clients.connect(self.poll.registry(), proxy)
+        for clients in self.crowds() {
+            clients.pause(false);
+        }
+        let registry = self.poll.registry();
+        self.clients.connect(registry, proxy)?;
+        self.storm.iter_mut().try_for_each(|storm| storm.connect(registry, proxy))
     }
 
     /// Lets a target wait for so long before each answer from now on.
@@ -85,7 +116,7 @@ impl Load {
     /// Runs for `time`, and until every client has had an answer.
     pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
         let started = Instant::now();
-        while started.elapsed() < time || !self.clients.each_has_an_answer() {
+        while started.elapsed() < time || !self.crowds().all(|clients| clients.each_has_an_answer()) {
             ensure!(
                 started.elapsed() < FIRST_ANSWERS_WITHIN,
                 "some clients have no answer after {FIRST_ANSWERS_WITHIN:?}"
@@ -104,14 +135,26 @@ impl Load {
         if !self.clients.is_paced() {
             self.targets.check_each_was_asked()?;
         }
-        let answered = self.targets.check_answered(requests, self.clients.count())?;
-        Ok(Outcome { requests, elapsed, latency_ns, answered })
+        let (storm_requests, storm_latency_ns) = match &self.storm {
+            Some(storm) => storm.tally(),
+            None => (0, Histogram::new(3)?),
+        };
+        let in_flight_max = self.crowds().map(|clients| clients.count()).sum();
+        let answered = self.targets.check_answered(requests + storm_requests, in_flight_max)?;
+        Ok(Outcome { requests, elapsed, latency_ns, answered, storm_requests, storm_latency_ns })
+    }
+
+    /// All clients.
+    fn crowds(&mut self) -> impl Iterator<Item = &mut Clients> {
+        iter::once(&mut self.clients).chain(&mut self.storm)
     }
 
     fn ask_for(&mut self, time: Duration) -> Result<Duration> {
         self.finish()?;
-        self.clients.pause(false);
-        self.clients.start_tally();
+        for clients in self.crowds() {
+            clients.pause(false);
+            clients.start_tally();
+        }
         self.targets.start_tally();
         let started = Instant::now();
         while started.elapsed() < time {
@@ -119,15 +162,17 @@ impl Load {
         }
         let elapsed = started.elapsed();
         self.finish()?;
-        self.clients.check_none_waits_longer_than(ANSWER_WITHIN)?;
+        for clients in self.crowds() {
+            clients.check_none_waits_longer_than(ANSWER_WITHIN)?;
+        }
         Ok(elapsed)
     }
 
     /// In an open loop: asks no more, and waits for all answers.
     fn finish(&mut self) -> Result<()> {
-        self.clients.pause(true);
+        self.crowds().for_each(|clients| clients.pause(true));
         let started = Instant::now();
-        while self.clients.waits() {
+        while self.crowds().any(|clients| clients.waits()) {
             ensure!(started.elapsed() < ANSWER_WITHIN, "an answer takes longer than {ANSWER_WITHIN:?}");
             self.turn()?;
         }
@@ -137,7 +182,9 @@ impl Load {
     /// Never sleeps: a load that sleeps has to be woken by the proxy's sends, at the proxy's cost. No network card asks
     /// that of a proxy, and on a virtual machine a wake-up can cost as much as half a request.
     fn turn(&mut self) -> Result<()> {
-        self.clients.ask_what_is_due(self.poll.registry()).context("a client")?;
+        for clients in iter::once(&mut self.clients).chain(&mut self.storm) {
+            clients.ask_what_is_due(self.poll.registry()).context("a client")?;
+        }
         self.targets.answer_what_is_due().context("a target")?;
         match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -147,8 +194,10 @@ impl Load {
         for event in &self.events {
             match event.token() {
                 Token(listener @ ..CLIENTS_FROM) => self.targets.accept(registry, listener).context("a target")?,
-                Token(CLIENTS_FROM..CONNECTIONS_FROM) => {
-                    self.clients.ready(registry, event, &mut self.scratch).context("a client")?;
+                Token(client @ CLIENTS_FROM..CONNECTIONS_FROM) => {
+                    let storm = self.storm.as_mut().filter(|_| client >= STORM_FROM);
+                    let clients = storm.unwrap_or(&mut self.clients);
+                    clients.ready(registry, event, &mut self.scratch).context("a client")?;
                 }
                 Token(connection) => {
                     self.targets.ready(connection - CONNECTIONS_FROM, &mut self.scratch).context("a target")?;
@@ -198,7 +247,7 @@ mod tests {
     fn an_answer_of_the_wrong_length_is_an_error() {
         let shorter = Workload { answer_body_bytes: MINIMAL.answer_body_bytes - 1, ..MINIMAL };
         let mut load = Load::new(&MINIMAL).expect("targets");
-        load.clients = Clients::new(&shorter).expect("clients");
+        load.clients = Clients::new(&shorter, CLIENTS_FROM).expect("clients");
         let error = run_against_itself(&mut load).expect_err("one byte too many");
         assert!(format!("{error:#}").contains("Content-Length"), "{error:#}");
     }

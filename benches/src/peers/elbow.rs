@@ -59,13 +59,15 @@ impl Peer for Elbow {
     }
 
     fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        let protocol = match through {
-            Through::Http => "http",
-            Through::Tcp => "tcp",
+        let (protocol, target_protocol, certificates, certificate) = match through {
+            Through::Http => ("http", "http", "", ""),
+            Through::Https(_) => ("https", "http", "\"shop\"", include_str!("../../peers/elbow_tls.toml")),
+            Through::Tcp => ("tcp", "tcp", "", ""),
         };
-        let template = include_str!("../../peers/elbow.toml").replace("@ALGORITHM@", self.algorithm);
-        let template = template.replace("@PROTOCOL@", protocol);
-        let file = write_configuration(&template, targets, directory)?;
+        let template = include_str!("../../peers/elbow.toml").replace("@ALGORITHM@", self.algorithm) + certificate;
+        let template = template.replace("@PROTOCOL@", protocol).replace("@TARGET_PROTOCOL@", target_protocol);
+        let template = template.replace("@CERTIFICATES@", certificates);
+        let file = write_configuration(&template, through, targets, directory)?;
         let mut process = Process::spawn(&mut self.run(&file), directory)?;
         let run = process.wait_for("run.json", || RunFile::read(&directory.join("state")))?;
         let address = *run.listeners.get("web").context("run.json names no listener `web`")?;

@@ -31,12 +31,15 @@ impl Peer for Haproxy {
     }
 
     fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        let template = match through {
-            Through::Http => include_str!("../../peers/haproxy.cfg"),
-            Through::Tcp => include_str!("../../peers/haproxy_tcp.cfg"),
+        let (template, ssl) = match through {
+            Through::Http => (include_str!("../../peers/haproxy.cfg"), ""),
+            Through::Https(_) => {
+                (include_str!("../../peers/haproxy.cfg"), "ssl crt @CERTIFICATE@ alpn http/1.1 no-tls-tickets")
+            }
+            Through::Tcp => (include_str!("../../peers/haproxy_tcp.cfg"), ""),
         };
-        let template = template.replace("@BALANCE@", self.balance);
-        start_on_free_port(&template, targets, directory, |file| {
+        let template = template.replace("@BALANCE@", self.balance).replace("@SSL@", ssl);
+        start_on_free_port(&template, through, targets, directory, |file| {
             let mut command = Command::new("haproxy");
             command.arg("-db").arg("-f").arg(file);
             command

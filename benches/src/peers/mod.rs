@@ -1,6 +1,7 @@
 //! The proxies under test: one file each, which knows how it is configured, started and found. Not how it is
 //! measured. Their configurations stand in `benches/peers/`.
 
+mod certificate;
 mod elbow;
 mod haproxy;
 mod nginx;
@@ -118,19 +119,30 @@ impl Drop for Process {
 /// Starts a proxy that has to be told its port, and returns once it takes connections there.
 fn start_on_free_port(
     template: &str,
+    through: Through,
     targets: &[SocketAddr; TARGETS],
     directory: &Path,
     command: impl FnOnce(&Path) -> Command,
 ) -> Result<Proxy> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let template = template.replace("@PORT@", &address.port().to_string());
-    let file = write_configuration(&template, targets, directory)?;
+    let file = write_configuration(&template, through, targets, directory)?;
     let mut process = Process::spawn(&mut command(&file), directory)?;
     process.wait_for("it takes connections", || TcpStream::connect(address).ok())?;
     Ok(Proxy { process, address })
 }
 
-fn write_configuration(template: &str, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<PathBuf> {
+fn write_configuration(
+    template: &str,
+    through: Through,
+    targets: &[SocketAddr; TARGETS],
+    directory: &Path,
+) -> Result<PathBuf> {
+    let certificate = directory.join("shop.pem");
+    if let Through::Https(key) = through {
+        fs::write(&certificate, certificate::with_key(key)?)?;
+    }
+    let template = template.replace("@CERTIFICATE@", certificate.to_str().context("a path in UTF-8")?);
     let mut text = template.replace("@DIR@", directory.to_str().context("a path in UTF-8")?);
     for (index, target) in targets.iter().enumerate() {
         text = text.replace(&format!("@TARGET_{index}@"), &target.to_string());

@@ -22,11 +22,15 @@ impl Peer for Nginx {
     }
 
     fn start(&self, through: Through, targets: &[SocketAddr; TARGETS], directory: &Path) -> Result<Proxy> {
-        let template = match through {
-            Through::Http => include_str!("../../peers/nginx.conf"),
-            Through::Tcp => include_str!("../../peers/nginx_tcp.conf"),
+        let (template, ssl, tls) = match through {
+            Through::Http => (include_str!("../../peers/nginx.conf"), "", ""),
+            Through::Https(_) => {
+                (include_str!("../../peers/nginx.conf"), "ssl", include_str!("../../peers/nginx_tls.conf"))
+            }
+            Through::Tcp => (include_str!("../../peers/nginx_tcp.conf"), "", ""),
         };
-        start_on_free_port(template, targets, directory, |file| {
+        let template = template.replace("@SSL@", ssl).replace("@TLS@", tls);
+        start_on_free_port(&template, through, targets, directory, |file| {
             let mut command = Command::new("nginx");
             command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(file);
             command
