@@ -17,6 +17,7 @@ use control::readiness::Readiness;
 use control::secrets::{AccessKey, AdminToken};
 use control::store::StoreThread;
 use health::{Checker, Resolver};
+use lb::challenges::Challenges;
 use lb::listen::{BoundSockets, Workers, WorkersSettings};
 use lb::model::ListenerName;
 use lb::state::{Live, Now, Observed, Observer, Publisher, Snapshot, Wanted, compile};
@@ -110,10 +111,12 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let publisher = Publisher::start(&live, wanted, observations);
 
     // Those who serve, those who look, and the one who keeps.
+    let challenges = Arc::<Challenges>::default();
     let workers = Workers::start(&WorkersSettings {
         count,
         live: Arc::clone(&live),
         observer: observer.clone(),
+        challenges: Arc::clone(&challenges),
         telemetry: Arc::clone(&telemetry),
     })?;
     let checker = Checker::start(Arc::clone(&live), observer.clone());

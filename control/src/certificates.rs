@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::SystemTime;
 
-use lb::model::{Certificate, Config, Declared, FileStamp, Listener, PrivateKey, SourceFile};
+use lb::model::{
+    Certificate, CertificateSource, Config, Declared, FileStamp, Listener, PrivateKey, SourceFile, TrustFile,
+};
 use lb::tls::{CertificateFacts, read_certificate, read_trust};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -47,6 +49,10 @@ impl Ended<'_> {
 /// that the set was read from.
 pub(crate) fn fill(declared: &mut Declared, ended: Ended<'_>, now: SystemTime) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if let Some(ca) = declared.global.as_mut().and_then(|global| global.acme.as_mut()?.ca.as_mut()) {
+        let found = fill_trust(ca);
+        problems.extend(found.err().map(|wrong| Problem::at_value("/acme/ca", wrong)));
+    }
     for (index, certificate) in declared.certificates.iter_mut().enumerate() {
         let found = fill_certificate(certificate, ended, now);
         problems
@@ -77,7 +83,7 @@ fn fill_certificate(
     ended: Ended<'_>,
     now: SystemTime,
 ) -> Result<(), (&'static str, Wrong)> {
-    let Some(files) = &mut certificate.files else { return Ok(()) };
+    let CertificateSource::Files(files) = &mut certificate.source else { return Ok(()) };
     let chain = text_of(&mut files.cert).map_err(|wrong| ("cert", wrong))?;
     let key = text_of(&mut files.key).map_err(|wrong| ("key", wrong))?;
     let facts = read_certificate(&chain, &key);
@@ -95,6 +101,10 @@ fn fill_certificate(
 /// Reads the file of those who vouch for a listener's clients.
 pub(crate) fn fill_listener(listener: &mut Listener) -> Result<(), Wrong> {
     let Some(ca) = listener.tls.as_mut().and_then(|tls| tls.client_auth.ca_mut()) else { return Ok(()) };
+    fill_trust(ca)
+}
+
+fn fill_trust(ca: &mut TrustFile) -> Result<(), Wrong> {
     let pem = text_of(&mut ca.file)?;
     read_trust(&pem).map_err(|fault| Wrong::new(format!("{}: {fault}", ca.file.path.display())))?;
     ca.pem = pem.into();

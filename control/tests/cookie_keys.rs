@@ -68,7 +68,7 @@ async fn a_state_of_the_version_before_opens_and_gets_a_key() {
     assert!(house.config().revision > before.revision);
     let made = keys(&house);
     house.close().await;
-    assert_eq!(format_of(dir.path()), 2, "the version before would take the row of keys for damage");
+    assert_eq!(format_of(dir.path()), 3, "the version before would take the row of keys for damage");
     assert_eq!(keys(&House::open(dir.path())), made);
 }
 

@@ -232,6 +232,7 @@ fn global() -> impl Strategy<Value = Global> {
     let format = prop_oneof![Just(AccessLogFormat::Json), Just(AccessLogFormat::Combined)];
     (0..=10_000_000usize, duration(0..=3_600_000), duration(0..=86_400_000), destination, format).prop_map(
         |(connections_max, delay, timeout, destination, format)| Global {
+            acme: None,
             connections_max,
             shutdown: Shutdown { delay, timeout },
             access_log: AccessLog { destination, format },

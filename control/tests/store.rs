@@ -259,9 +259,9 @@ async fn a_newer_format_is_refused_and_left_as_it_is() {
     let dir = tempdir().unwrap();
     House::open(dir.path()).close().await;
     let file = dir.path().join("elbow.db");
-    rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let error = store::open(dir.path()).unwrap_err();
-    assert!(matches!(error, OpenError::Backing(BackingError::Newer { found: 3, known: 2, .. })), "{error}");
+    assert!(matches!(error, OpenError::Backing(BackingError::Newer { found: 4, known: 3, .. })), "{error}");
     assert!(error.to_string().contains("made by a newer elbow"));
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`model`] is what is wanted, [`state`] joins it with what is seen into one immutable
 //! snapshot, [`balance`] chooses a backend from it, [`affinity`] keeps clients at theirs, [`http1`] is the codec, [`tls`]
-//! shakes hands with clients, [`upstream`] holds connections to backends, [`proxy`] is the way of one request and `l4`
+//! shakes hands with clients, [`challenges`] are what authorities that issue certificates look for, [`upstream`] holds connections to backends, [`proxy`] is the way of one request and `l4`
 //! that of a stream, [`explain`] remembers why a request went where it went, [`proxy_protocol`] says ahead of a
 //! connection whose it is, [`listen`] runs the workers and [`telemetry`] counts.
 //! [`listen`] runs the workers and [`telemetry`] counts.
@@ -10,6 +10,7 @@
 
 pub mod affinity;
 pub mod balance;
+pub mod challenges;
 pub mod explain;
 pub mod http1;
 mod l4;

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 use common::ca::Ca;
 use common::{WORKERS, Want, group_name, health, healthy, id, listener};
 use lb::model::{
-    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Change, Declared, Forward, Listener,
-    ListenerProtocol, OnUnavailable, Origin, Stickiness, StickyBy, TargetProtocol,
+    AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Certificate, CertificateName,
+    CertificateSource, Change, Declared, DnsNames, Forward, Listener, ListenerProtocol, OnUnavailable, Origin,
+    PrivateKey, Stickiness, StickyBy, TargetProtocol,
 };
-use lb::state::{Now, Observation, Observed, Snapshot, Verdict, compile};
+use lb::state::{Issuance, Now, Observation, Observed, Snapshot, Verdict, compile};
 use lb::telemetry::{AccessLog, Build, CodeClass, METRICS, NoncompliantClass, Telemetry, render};
 
 fn telemetry() -> Telemetry {
@@ -81,7 +82,14 @@ fn every_metric_has_samples_and_promtool_is_silent() {
     let streams = Want::new().group("db").set("db", |group| group.protocol = TargetProtocol::Tcp);
     let streams = streams.with(&Change::PutListener(Origin::Api, raw)).target("db", "a", "127.0.0.1:1");
     let text = render(&three_targets(), &telemetry(), true);
-    let text_of_streams = render(&compiled(&streams, &Observed::default(), None), &telemetry(), true);
+    let name = CertificateName::parse("automatic").unwrap();
+    let source = CertificateSource::Acme(DnsNames::parse(["shop.example"]).unwrap());
+    let (chain, key) = ("".into(), PrivateKey::new(""));
+    let automatic = Certificate { name: name.clone(), arn: None, source, chain, key };
+    let streams = streams.with(&Change::PutCertificate(Origin::File, automatic));
+    let mut observed = Observed::default();
+    observed.take_in(Observation::Issuance(name, Issuance::default()));
+    let text_of_streams = render(&compiled(&streams, &observed, None), &telemetry(), true);
     for metric in METRICS {
         let sample = |line: &str| line.starts_with(metric.name) && !line.starts_with('#');
         let text = [&text, &text_of_streams].into_iter().find(|text| text.lines().any(sample));

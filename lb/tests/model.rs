@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use lb::model::{
-    Adjustment, Certificate, CertificateName, Change, ClientAuth, Config, Declared, Forward, GroupName, HostPort,
-    Listener, ListenerName, ListenerTls, ObjectRef, Origin, PrivateKey, Rejected, Target, TargetGroup, TargetId,
-    TlsPolicy, Weight, WhenAllUnhealthy,
+    Adjustment, Certificate, CertificateName, CertificateSource, Change, ClientAuth, Config, Declared, Forward,
+    GroupName, HostPort, Listener, ListenerName, ListenerTls, ObjectRef, Origin, PrivateKey, Rejected, Target,
+    TargetGroup, TargetId, TlsPolicy, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ fn certificate() -> impl Strategy<Value = Certificate> {
     (certificate_name(), select(vec!["one", "another"])).prop_map(|(name, pem)| Certificate {
         name,
         arn: None,
-        files: None,
+        source: CertificateSource::Given,
         chain: pem.into(),
         key: PrivateKey::new(pem),
     })
@@ -168,6 +168,7 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
         | Change::Declare(origin, _) => (Some(*origin), false),
         Change::Drain(..) | Change::Reweigh(..) | Change::Adjust(..) => (None, true),
         Change::PutCookieKeys(_) | Change::RotateCookieKey(_) | Change::PutTicketKeys(_) => (None, false),
+        Change::PutAcmeAccount(_) | Change::PutIssued(..) => (None, false),
     };
     if let Some(by) = by {
         let of_others: Vec<_> = [Origin::File, Origin::Api].into_iter().filter(|origin| *origin != by).collect();

@@ -231,7 +231,7 @@ impl Task {
 }
 
 fn files_of_certificate(held: &Held<Certificate>) -> impl Iterator<Item = &SourceFile> {
-    held.wanted.files.iter().flat_map(|files| [&files.cert, &files.key])
+    held.wanted.files().into_iter().flat_map(|files| [&files.cert, &files.key])
 }
 
 fn files_of_listener(held: &Held<Listener>) -> impl Iterator<Item = &SourceFile> {

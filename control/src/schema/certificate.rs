@@ -3,10 +3,11 @@
 //! What stands in PEM is looked at here; reading the files that a configuration names is [`crate::certificates`]'.
 
 use lb::model;
-use lb::model::{CertificateFiles, CertificateName, PrivateKey, SourceFile};
+use lb::model::{CertificateFiles, CertificateName, CertificateSource, PrivateKey, SourceFile};
 use lb::tls::read_certificate;
 use serde_json::{Value, json};
 
+use super::acme;
 use super::notation::text;
 use super::problem::Wrong;
 use super::reader::Reader;
@@ -14,7 +15,7 @@ use super::reader::Reader;
 /// The longest ARN.
 const ARN_BYTES_MAX: usize = 2048;
 
-/// A certificate with its key, in files.
+/// A certificate with its key, in files or issued by an authority.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Certificate {
     /// Its name: `[A-Za-z0-9._-]{1,64}`.
@@ -25,6 +26,9 @@ pub struct Certificate {
     /// The file with its private key, in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The names that an authority issues it for, instead of files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Vec<String>>,
     /// The name that clients of the ELB API know it by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
@@ -42,15 +46,28 @@ pub struct CertificateBody {
     pub arn: Option<String>,
 }
 
-/// Reads a certificate as a file names it. Its files are not read yet: chain and key are empty.
-pub(super) fn read_files(reader: &mut Reader<'_>) -> Option<model::Certificate> {
+/// Reads a certificate as a file names it. Its files are not read yet: chain and key are empty. They stay so where an
+/// authority issues it.
+pub(super) fn read_files(reader: &mut Reader<'_>, has_acme: bool) -> Option<model::Certificate> {
     let name = super::name_of(reader, None, CertificateName::parse);
     let arn = read_arn(reader);
-    reader.later("acme", &json!(null));
-    let cert = reader.required("cert", path);
-    let key = reader.required("key", path);
-    let files = Some(CertificateFiles { cert: cert?, key: key? });
-    Some(model::Certificate { name: name?, arn, files, chain: "".into(), key: PrivateKey::new("") })
+    let source = match reader.has("acme") {
+        true => {
+            for key in ["cert", "key"] {
+                reader.refuse(key, || Wrong::new("an authority issues this certificate (`acme`): it is in no file"));
+            }
+            if !has_acme {
+                let wrong = Wrong::new("nobody is named who would issue it");
+                reader.problem("acme", wrong.hint("add [acme], which names an authority"));
+            }
+            reader.required("acme", acme::names).map(CertificateSource::Acme)
+        }
+        false => {
+            let (cert, key) = (reader.required("cert", path), reader.required("key", path));
+            cert.zip(key).map(|(cert, key)| CertificateSource::Files(CertificateFiles { cert, key }))
+        }
+    };
+    Some(model::Certificate { name: name?, arn, source: source?, chain: "".into(), key: PrivateKey::new("") })
 }
 
 /// Reads a certificate as it is put, or as it was kept.
@@ -65,7 +82,13 @@ pub(super) fn read_pem(reader: &mut Reader<'_>, named: Option<&CertificateName>)
         reader.problem(place, Wrong::new(fault.to_string()));
         return None;
     }
-    Some(model::Certificate { name: name?, arn, files: None, chain: chain.into(), key: PrivateKey::new(key) })
+    Some(model::Certificate {
+        name: name?,
+        arn,
+        source: CertificateSource::Given,
+        chain: chain.into(),
+        key: PrivateKey::new(key),
+    })
 }
 
 /// Reads a certificate as [`write_exported`] wrote it, or with its key added by hand. Without one, its key is empty.
@@ -76,7 +99,13 @@ pub(super) fn read_exported(reader: &mut Reader<'_>) -> Option<model::Certificat
     let name = super::name_of(reader, None, CertificateName::parse);
     let arn = read_arn(reader);
     let chain = reader.required("certificate", pem)?;
-    Some(model::Certificate { name: name?, arn, files: None, chain: chain.into(), key: PrivateKey::new("") })
+    Some(model::Certificate {
+        name: name?,
+        arn,
+        source: CertificateSource::Given,
+        chain: chain.into(),
+        key: PrivateKey::new(""),
+    })
 }
 
 /// A certificate as the store keeps it, its key among it.
@@ -118,8 +147,9 @@ impl From<&model::Certificate> for Certificate {
         let file = |file: &SourceFile| file.path.to_string_lossy().into_owned();
         Self {
             name: certificate.name.to_string(),
-            cert: certificate.files.as_ref().map(|files| file(&files.cert)),
-            key: certificate.files.as_ref().map(|files| file(&files.key)),
+            cert: certificate.files().map(|files| file(&files.cert)),
+            key: certificate.files().map(|files| file(&files.key)),
+            acme: certificate.acme().map(|names| names.iter().map(ToString::to_string).collect()),
             arn: certificate.arn.as_deref().map(str::to_owned),
         }
     }

@@ -5,8 +5,8 @@ use lb::model::{Declared, GroupName, HostPort, ListenerName, ObjectRef, Rejected
 use serde_json::{Value, json};
 
 use super::{
-    AccessLog, Admin, Certificate, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target, TargetGroup,
-    Workers, certificate, global, listener, reader, target_group,
+    AccessLog, Acme, Admin, Certificate, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target,
+    TargetGroup, Workers, certificate, global, listener, reader, target_group,
 };
 
 /// A whole configuration, as a file holds it.
@@ -24,6 +24,9 @@ pub struct Document {
     pub shutdown: Shutdown,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// The authority that issues certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
     /// Certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate: Vec<Certificate>,
@@ -42,7 +45,8 @@ pub fn read_document(document: &Value) -> Result<(ProcessSettings, Declared), Pr
     reader::read(document, |reader| {
         let process = global::read_process(reader);
         let global = global::read_global(reader);
-        let certificates = reader.tables("certificate", certificate::read_files);
+        let has_acme = reader.has("acme");
+        let certificates = reader.tables("certificate", |reader| certificate::read_files(reader, has_acme));
         let listeners = reader.tables("listener", |reader| listener::read(reader, None));
         let groups = reader.tables("target_group", target_group::read_with_targets);
         reader.later("instances", &json!(null));
@@ -71,6 +75,7 @@ impl Document {
             limits: (&global).into(),
             shutdown: (&global).into(),
             access_log: (&global).into(),
+            acme: global.acme.as_ref().map(Acme::from),
             certificate: declared.certificates.iter().map(Certificate::from).collect(),
             listener: declared.listeners.iter().map(Listener::from).collect(),
             target_group: declared.target_groups.iter().map(group).collect(),

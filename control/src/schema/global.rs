@@ -8,10 +8,10 @@ use lb::model;
 use lb::model::{AccessLogDestination, AccessLogFormat, Global};
 use serde_json::{Value, json};
 
-use super::HOUR;
 use super::notation::{Words, count_usize, duration, duration_text, socket_address, text};
 use super::problem::Wrong;
 use super::reader::Reader;
+use super::{HOUR, acme};
 
 const OFF: &str = "off";
 const STDOUT: &str = "-";
@@ -130,7 +130,7 @@ fn read_admin(reader: &mut Reader<'_>, default: &ProcessSettings) -> (Option<Soc
     (listen, auth)
 }
 
-/// Reads `[limits]`, `[shutdown]` and `[access_log]`.
+/// Reads `[limits]`, `[shutdown]`, `[access_log]` and `[acme]`.
 pub(super) fn read_global(reader: &mut Reader<'_>) -> Option<Global> {
     let default = Global::default();
     let connections_max = reader.table("limits", |reader| {
@@ -152,7 +152,8 @@ pub(super) fn read_global(reader: &mut Reader<'_>) -> Option<Global> {
             format: reader.or("format", default.access_log.format, |value| FORMAT.parse(value)),
         })
     })?;
-    Some(Global { connections_max, shutdown, access_log })
+    let acme = reader.table_if_any("acme", acme::read)?;
+    Some(Global { connections_max, shutdown, access_log, acme })
 }
 
 fn path(value: &Value) -> Result<PathBuf, Wrong> {

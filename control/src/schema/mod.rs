@@ -7,6 +7,7 @@
 //! The structs here describe what is written, and the OpenAPI document; reading goes through the `read_` functions
 //! only. Not here: TOML, lines and columns ([`crate::file`]).
 
+mod acme;
 mod certificate;
 mod cookie_keys;
 mod document;
@@ -29,6 +30,7 @@ use lb::model;
 use lb::model::{CertificateName, GroupName, InvalidName, ListenerName, TargetId};
 use serde_json::Value;
 
+pub use acme::Acme;
 pub use certificate::{Certificate, CertificateBody};
 pub use document::{Document, read_document};
 pub use ejection::Ejection;

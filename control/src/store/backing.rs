@@ -55,6 +55,10 @@ pub enum RowKey {
     Certificate(String),
     /// The keys of TLS session tickets.
     TicketKeys,
+    /// The account at the authority that issues certificates.
+    AcmeAccount,
+    /// What was issued as a certificate, by its name.
+    Issued(String),
     /// A target group, by name.
     TargetGroup(String),
     /// A target, by group and id.
@@ -132,6 +136,8 @@ impl fmt::Display for RowKey {
             Self::Listener(name) => write!(f, "listener {name}"),
             Self::Certificate(name) => write!(f, "certificate {name}"),
             Self::TicketKeys => write!(f, "the keys of session tickets"),
+            Self::AcmeAccount => write!(f, "the account of automatic certificates"),
+            Self::Issued(name) => write!(f, "what was issued as certificate {name}"),
             Self::TargetGroup(name) => write!(f, "target group {name}"),
             Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
             Self::Adjusted(group, id) => write!(f, "what was adjusted on target {id} of target group {group}"),

@@ -5,6 +5,7 @@
 //! what the file declares is read from it again on each start.
 //! Not here: what a change means ([`lb::model`]), its notation ([`crate::schema`]).
 
+mod acme;
 mod backing;
 mod error;
 mod lock;

@@ -75,7 +75,8 @@ impl Opened {
     /// [`Rejected`]: an object has two owners, or the file dropped a group that API-owned objects still need.
     pub fn wanted_with(&self, declared: &Declared) -> Result<Config, Rejected> {
         self.refuse_dropped_groups(declared)?;
-        let Restored { ticket_keys, certificates, listeners, groups, targets, adjusted, cookie_keys } = &self.restored;
+        let Restored { ticket_keys, acme, certificates, listeners, groups, targets, adjusted, cookie_keys } =
+            &self.restored;
         let mut changes = vec![Change::PutCookieKeys(cookie_keys.clone()), Change::PutTicketKeys(ticket_keys.clone())];
         let certificate =
             |(certificate, _): &(Certificate, u64)| Change::PutCertificate(Origin::Api, certificate.clone());
@@ -91,7 +92,8 @@ impl Opened {
             Change::Adjust(group.clone(), on.clone(), *adjustment)
         };
         changes.extend(adjusted.iter().map(adjust));
-        let joined = Config { revision: self.revision, ..Config::default() }.apply_all(&changes);
+        let kept = Config { revision: self.revision, acme: Arc::new(acme.clone()), ..Config::default() };
+        let joined = kept.apply_all(&changes);
         // Whichever came second here: what is kept was there first, and the file can be changed now.
         let mut config = joined.map_err(|rejected| match rejected {
             Rejected::OwnedBy { object, .. } => Rejected::OwnedBy { object, owner: Origin::Api },

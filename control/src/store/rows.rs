@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use lb::model::{
-    CertificateName, Config, CookieKeys, GroupName, HeldTarget, ListenerName, ObjectRef, Origin, TargetGroup, TargetId,
-    TicketKeys,
+    AcmeState, CertificateName, Config, CookieKeys, GroupName, HeldTarget, ListenerName, ObjectRef, Origin,
+    TargetGroup, TargetId, TicketKeys,
 };
 use serde_json::Value;
 
-use super::{BackingError, Commit, Kept, Row, RowKey, ticket_keys};
+use super::{BackingError, Commit, Kept, Row, RowKey, acme, ticket_keys};
 use crate::certificates::fill_listener;
 use crate::schema::{self, Adjusted, Problems};
 
@@ -16,6 +16,7 @@ use crate::schema::{self, Adjusted, Problems};
 #[derive(Debug, Default)]
 pub(super) struct Restored {
     pub(super) ticket_keys: TicketKeys,
+    pub(super) acme: AcmeState,
     pub(super) certificates: Vec<(lb::model::Certificate, u64)>,
     pub(super) listeners: Vec<(lb::model::Listener, u64)>,
     pub(super) groups: Vec<(TargetGroup, u64)>,
@@ -46,7 +47,28 @@ pub(super) fn commit(before: &Config, after: &Config, history: Vec<(u64, String)
         let document = ticket_keys::write(&after.ticket_keys);
         commit.put.push(Row { key: RowKey::TicketKeys, owner: Origin::Api, revision: after.revision, document });
     }
+    if difference.acme {
+        acme_rows(before, after, &mut commit);
+    }
     commit
+}
+
+/// Writes what is not the same of automatic certificates.
+fn acme_rows(before: &Config, after: &Config, commit: &mut Commit) {
+    let row = |key, document| Row { key, owner: Origin::Api, revision: after.revision, document };
+    let (before, now) = (&before.acme, &after.acme);
+    match &now.account {
+        Some(account) if before.account.as_ref() != Some(account) => {
+            commit.put.push(row(RowKey::AcmeAccount, acme::write_account(account)));
+        }
+        None if before.account.is_some() => commit.delete.push(RowKey::AcmeAccount),
+        _ => {}
+    }
+    for (name, issued) in now.issued.iter().filter(|(name, issued)| before.issued.get(*name) != Some(*issued)) {
+        commit.put.push(row(RowKey::Issued(name.to_string()), acme::write_issued(issued)));
+    }
+    let gone = before.issued.keys().filter(|name| !now.issued.contains_key(*name));
+    commit.delete.extend(gone.map(|name| RowKey::Issued(name.to_string())));
 }
 
 type Written = (Origin, u64, Value);
@@ -128,6 +150,11 @@ impl Restored {
                 let certificate = CertificateName::parse(certificate).map_err(name)?;
                 let certificate = schema::read_certificate(&certificate, document).map_err(problems)?;
                 self.certificates.push((certificate, revision));
+            }
+            RowKey::AcmeAccount => self.acme.account = Some(acme::read_account(document)?.into()),
+            RowKey::Issued(certificate) => {
+                let certificate = CertificateName::parse(certificate).map_err(name)?;
+                self.acme.issued.insert(certificate, acme::read_issued(document)?.into());
             }
             RowKey::TicketKeys => self.ticket_keys = ticket_keys::read(document)?,
             RowKey::TargetGroup(group) => {

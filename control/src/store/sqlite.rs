@@ -16,9 +16,10 @@ use super::{Backing, BackingError, Commit, Kept, Row, RowKey};
 /// The file, in the state directory.
 const FILE: &str = "elbow.db";
 /// The format written here, and the newest one understood. 2 came with the row of cookie keys, which a reader of 1
-/// would take for damage: it is to say instead that a newer elbow made the file. A file of 1 is read as it is, and
-/// becomes one of 2 with the first commit.
-const FORMAT: i64 = 2;
+/// would take for damage: it is to say instead that a newer elbow made the file; 3 with the rows of certificates, the
+/// keys of session tickets and what authorities have issued. A file of 1 or 2 is read as it is, and becomes one of 3
+/// with the first commit.
+const FORMAT: i64 = 3;
 /// Says that a file is elbow's ("elbw").
 const APPLICATION_ID: i64 = 0x656c_6277;
 /// The history keeps this many changes.
@@ -218,6 +219,8 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
         "listener" => RowKey::Listener(name),
         "certificate" => RowKey::Certificate(name),
         "ticket_keys" => RowKey::TicketKeys,
+        "acme_account" => RowKey::AcmeAccount,
+        "issued" => RowKey::Issued(name),
         "target_group" => RowKey::TargetGroup(name),
         "target" => in_group(&name).map(|(group, id)| RowKey::Target(group, id))?,
         "adjusted" => in_group(&name).map(|(group, id)| RowKey::Adjusted(group, id))?,
@@ -235,6 +238,8 @@ fn kind_and_name(key: &RowKey) -> (&'static str, String) {
         RowKey::Listener(name) => ("listener", name.clone()),
         RowKey::Certificate(name) => ("certificate", name.clone()),
         RowKey::TicketKeys => ("ticket_keys", String::new()),
+        RowKey::AcmeAccount => ("acme_account", String::new()),
+        RowKey::Issued(name) => ("issued", name.clone()),
         RowKey::TargetGroup(name) => ("target_group", name.clone()),
         RowKey::Target(group, id) => ("target", format!("{group}/{id}")),
         RowKey::Adjusted(group, id) => ("adjusted", format!("{group}/{id}")),

@@ -82,8 +82,8 @@ impl Worker {
     }
 
     async fn serve(self, mut mailbox: Mailbox) {
-        let WorkersSettings { count, observer, telemetry, .. } = &self.settings;
-        let local = Local::new(self.number, *count, observer.clone(), telemetry);
+        let WorkersSettings { count, observer, challenges, telemetry, .. } = &self.settings;
+        let local = Local::new(self.number, *count, observer.clone(), challenges, telemetry);
         let mut asked = self.asked.clone();
         let mut generations = self.settings.live.subscribe();
         let mut serving = Serving { worker: self, local: Rc::new(local), doors: Vec::new(), snapshot: None };

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::limits::ConnectionLimit;
 use super::worker::{Asked, Worker};
+use crate::challenges::Challenges;
 use crate::explain::{Explainer, mailboxes};
 use crate::state::{Live, Observer};
 use crate::telemetry::Telemetry;
@@ -22,6 +23,8 @@ pub struct WorkersSettings {
     pub live: Arc<Live>,
     /// Whom they tell when a backend is worth a look.
     pub observer: Observer,
+    /// What authorities that issue certificates look for on listeners.
+    pub challenges: Arc<Challenges>,
     /// What they count of themselves, and where requests are logged.
     pub telemetry: Arc<Telemetry>,
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{CertificateName, SourceFile};
+use super::{CertificateName, DnsNames, SourceFile};
 
 /// A certificate as it is wanted: its chain and its key were looked at, and belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,12 +13,24 @@ pub struct Certificate {
     pub name: CertificateName,
     /// The name that clients of the ELB API know it by.
     pub arn: Option<Arc<str>>,
-    /// The files it was read from; none: it came through the API.
-    pub files: Option<CertificateFiles>,
-    /// The certificate and those that vouch for it, in PEM, its own first.
+    /// Where it comes from.
+    pub source: CertificateSource,
+    /// The certificate and those that vouch for it, in PEM, its own first. Empty where an authority issues it: what
+    /// it has issued is kept apart ([`super::Issued`]).
     pub chain: Arc<str>,
-    /// Its private key.
+    /// Its private key; empty as the chain is.
     pub key: PrivateKey,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// It was given through the API.
+    Given,
+    /// It is read from files.
+    Files(CertificateFiles),
+    /// An authority issues it for these names.
+    Acme(DnsNames),
 }
 
 /// Where a certificate is read from.
@@ -28,6 +40,24 @@ pub struct CertificateFiles {
     pub cert: SourceFile,
     /// The private key, in PEM.
     pub key: SourceFile,
+}
+
+impl Certificate {
+    /// The files it is read from, where it is.
+    pub fn files(&self) -> Option<&CertificateFiles> {
+        match &self.source {
+            CertificateSource::Files(files) => Some(files),
+            _ => None,
+        }
+    }
+
+    /// The names that an authority issues it for, where one does.
+    pub fn acme(&self) -> Option<&DnsNames> {
+        match &self.source {
+            CertificateSource::Acme(names) => Some(names),
+            _ => None,
+        }
+    }
 }
 
 /// A private key in PEM. Never shown, not even by `Debug`.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::{
-    Adjustment, Certificate, CertificateName, CookieKey, CookieKeys, Global, GroupName, Listener, ListenerName,
-    ListenerProtocol, Origin, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
+    AcmeAccount, Adjustment, Certificate, CertificateName, CookieKey, CookieKeys, Global, GroupName, Issued, Listener,
+    ListenerName, ListenerProtocol, Origin, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
 };
 
 /// One wanted change, applied whole or refused whole.
@@ -43,6 +43,10 @@ pub enum Change {
     RotateCookieKey(CookieKey),
     /// Replaces the keys of TLS session tickets.
     PutTicketKeys(TicketKeys),
+    /// Replaces the account at the authority that issues certificates, or forgets it.
+    PutAcmeAccount(Option<AcmeAccount>),
+    /// Keeps what an authority has issued under the name of a certificate, or forgets it.
+    PutIssued(CertificateName, Option<Issued>),
 }
 
 /// The full set of what one origin wants.
@@ -141,6 +145,10 @@ impl fmt::Display for Change {
             Self::PutCookieKeys(keys) => write!(f, "puts {} cookie keys", keys.iter().count()),
             Self::RotateCookieKey(key) => write!(f, "rotates the cookie key to {:08x}", key.id),
             Self::PutTicketKeys(_) => write!(f, "puts another ticket key"),
+            Self::PutAcmeAccount(Some(account)) => write!(f, "puts the account at {}", account.directory),
+            Self::PutAcmeAccount(None) => write!(f, "forgets the account of automatic certificates"),
+            Self::PutIssued(name, Some(issued)) => write!(f, "certificate {name} was issued by {}", issued.directory),
+            Self::PutIssued(name, None) => write!(f, "forgets what was issued as certificate {name}"),
             Self::Declare(origin, declared) => write!(
                 f,
                 "{origin} declares {} listeners, {} target groups and {} targets",

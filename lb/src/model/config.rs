@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::change::conflicts;
 use super::{
-    Certificate, CertificateName, Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName, ObjectRef,
-    Rejected, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
+    AcmeState, Certificate, CertificateName, Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName,
+    ObjectRef, Rejected, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -21,6 +21,8 @@ pub struct Config {
     pub cookie_keys: Arc<CookieKeys>,
     /// The keys of TLS session tickets.
     pub ticket_keys: Arc<TicketKeys>,
+    /// What is kept of automatic certificates.
+    pub acme: Arc<AcmeState>,
     /// Certificates by name.
     pub certificates: BTreeMap<CertificateName, Arc<Held<Certificate>>>,
     /// Listeners by name.
@@ -118,6 +120,7 @@ impl Config {
         }
         next.check(self)?;
         let same_keys = next.cookie_keys == self.cookie_keys && next.ticket_keys == self.ticket_keys;
+        let same_keys = same_keys && next.acme == self.acme;
         let same_own = next.global == self.global && same_keys && next.certificates == self.certificates;
         let same = same_own && next.listeners == self.listeners && next.groups == self.groups;
         Ok(if same { self.clone() } else { next })
@@ -158,6 +161,18 @@ impl Config {
             Change::PutCookieKeys(keys) => self.put_cookie_keys(keys.clone()),
             Change::PutTicketKeys(keys) => {
                 self.ticket_keys = Arc::new(keys.clone());
+                Ok(())
+            }
+            Change::PutAcmeAccount(account) => {
+                Arc::make_mut(&mut self.acme).account = account.clone().map(Arc::new);
+                Ok(())
+            }
+            Change::PutIssued(name, issued) => {
+                let kept = &mut Arc::make_mut(&mut self.acme).issued;
+                match issued {
+                    Some(issued) => drop(kept.insert(name.clone(), Arc::new(issued.clone()))),
+                    None => drop(kept.remove(name)),
+                }
                 Ok(())
             }
             Change::RotateCookieKey(key) => self.put_cookie_keys(self.cookie_keys.rotated(key.clone())),

@@ -20,6 +20,8 @@ pub struct Difference {
     pub cookie_keys: bool,
     /// Whether the keys of TLS session tickets are not the same.
     pub ticket_keys: bool,
+    /// Whether what is kept of automatic certificates is not the same.
+    pub acme: bool,
 }
 
 impl Config {
@@ -29,6 +31,7 @@ impl Config {
             global: self.global != next.global,
             cookie_keys: self.cookie_keys != next.cookie_keys,
             ticket_keys: self.ticket_keys != next.ticket_keys,
+            acme: self.acme != next.acme,
             ..Difference::default()
         };
         compare(&self.certificates, &next.certificates, |name, before, now| {

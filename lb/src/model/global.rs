@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Acme;
+
 /// Process-wide settings that a reload may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Global {
@@ -12,6 +14,8 @@ pub struct Global {
     pub shutdown: Shutdown,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Who issues certificates, where somebody does.
+    pub acme: Option<Acme>,
 }
 
 /// How a graceful stop goes.
@@ -58,6 +62,7 @@ impl Default for Global {
             connections_max: 0,
             shutdown: Shutdown { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
             access_log: AccessLog { destination: AccessLogDestination::Off, format: AccessLogFormat::Json },
+            acme: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A value that exists here is legal: newtypes keep their ranges, and what was typed becomes these types at one
 //! seam (`control::schema`). Nothing here knows whether a target is healthy; that is [`crate::state`].
 
+mod acme;
 mod certificate;
 mod change;
 mod config;
@@ -22,7 +23,10 @@ mod ticket_keys;
 mod tls;
 mod tls_policy;
 
-pub use certificate::{Certificate, CertificateFiles, PrivateKey};
+pub use acme::{
+    ACME_NAMES_MAX, Acme, AcmeAccount, AcmeChallenge, AcmeState, DnsNames, ExternalAccount, InvalidDnsName, Issued,
+};
+pub use certificate::{Certificate, CertificateFiles, CertificateSource, PrivateKey};
 pub use change::{Change, Declared, ObjectRef, Rejected};
 pub use config::{Adjustment, Config, Group, Held, HeldTarget, Origin};
 pub use cookie_keys::{COOKIE_KEYS_MAX, CookieKey, CookieKeys};

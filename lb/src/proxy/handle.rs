@@ -15,7 +15,7 @@ use super::redirect::redirect;
 use super::request_id::RequestId;
 use super::respond::answer_to;
 use super::retry::reach;
-use super::{headers, sticky, upgrade};
+use super::{challenge, headers, sticky, upgrade};
 use crate::http1::{BodyFraming, Connection, Method};
 use crate::stream::Stream;
 use crate::telemetry::NoncompliantClass;
@@ -60,6 +60,12 @@ async fn forward<S: Stream>(
     account: &mut Account,
 ) -> Result<Next, Failure> {
     admit(desk, front)?;
+    // Before all else: an authority does not follow a redirect to a certificate that is not there yet.
+    if client.local.challenges.is_any()
+        && let Some(answered) = challenge::answer(client, desk, front, account).await
+    {
+        return answered;
+    }
     if let Some(port) = front.frontend.listener.redirect_to_https {
         return redirect(client, desk, front, account, port).await;
     }

@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::buffers::Shelf;
 use super::request_id::RequestId;
 use super::tether::Tether;
+use crate::challenges::Challenges;
 use crate::explain::Recorder;
 use crate::state::Observer;
 use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
@@ -36,6 +37,8 @@ pub(crate) struct Local {
     pub(super) scratch: Rc<Scratch>,
     /// What handshakes take their turn at.
     pub(super) turnstile: Turnstile,
+    /// What authorities that issue certificates look for.
+    pub(super) challenges: Arc<Challenges>,
     telemetry: Arc<Telemetry>,
     tethers: RefCell<HashMap<u64, Rc<Tether>>>,
     tether_next: Cell<u64>,
@@ -52,7 +55,13 @@ pub(crate) struct Local {
 
 impl Local {
     /// For worker `worker` of `workers`.
-    pub(crate) fn new(worker: usize, workers: usize, observer: Observer, telemetry: &Arc<Telemetry>) -> Self {
+    pub(crate) fn new(
+        worker: usize,
+        workers: usize,
+        observer: Observer,
+        challenges: &Arc<Challenges>,
+        telemetry: &Arc<Telemetry>,
+    ) -> Self {
         Self {
             worker,
             shelf: Shelf::default(),
@@ -61,6 +70,7 @@ impl Local {
             recorder: Recorder::new(worker, Instant::now()),
             scratch: Rc::default(),
             turnstile: Turnstile::default(),
+            challenges: Arc::clone(challenges),
             telemetry: Arc::clone(telemetry),
             tethers: RefCell::default(),
             tether_next: Cell::new(0),

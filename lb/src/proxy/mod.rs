@@ -16,6 +16,7 @@ mod arrival;
 mod attempt;
 mod body;
 mod buffers;
+mod challenge;
 mod client;
 mod deadline;
 mod desk;

@@ -46,7 +46,7 @@ pub(crate) async fn secure(stream: TcpStream, door: &Rc<Door>, local: &Rc<Local>
     let mut limits = Limits { tether, local: Rc::clone(local), deadline: Deadline::new() };
     limits.deadline.set(Some(Instant::now() + front.frontend.listener.head_timeout));
     let terminator = front.frontend.tls.as_ref()?;
-    let mut shaking = pin!(handshake(stream, terminator, &local.scratch, &local.turnstile));
+    let mut shaking = pin!(handshake(stream, terminator, &local.challenges, &local.scratch, &local.turnstile));
     let shaken = poll_fn(|cx| {
         if let Poll::Ready(outcome) = shaking.as_mut().poll(cx) {
             return Poll::Ready(Some(outcome));

@@ -92,7 +92,9 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
     let members = pools.values().flat_map(|pool| pool.members.iter()).filter_map(deadline);
     let slow = pools.values().filter_map(|pool| pool.slow_until);
     let wake_at = members.chain(slow).min();
-    Snapshot { generation, config: Arc::clone(&wanted.config), credentials, frontends, pools, next_backend, wake_at }
+    let issuances = secured::issuances(&wanted.config, &observed.issuances, previous);
+    let config = Arc::clone(&wanted.config);
+    Snapshot { generation, config, credentials, issuances, frontends, pools, next_backend, wake_at }
 }
 
 /// Every group that is wanted, or that still may have targets leaving.

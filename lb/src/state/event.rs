@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::model::{GroupName, TargetId};
+use crate::model::{CertificateName, GroupName, TargetId};
 use crate::state::{Member, Snapshot, TargetState};
 
 /// One change of state.
@@ -33,6 +33,15 @@ pub enum EventKind {
     },
     /// A group began (`true`) or ceased to use unhealthy targets because none is healthy.
     FailOpen(GroupName, bool),
+    /// An authority has issued a certificate, or an attempt at that has led to nothing.
+    Certificate {
+        /// Its name.
+        name: CertificateName,
+        /// Why it has led to nothing; none: it was issued.
+        error: Option<Arc<str>>,
+        /// When it is renewed, or tried again.
+        next_at: Option<SystemTime>,
+    },
     /// Another configuration holds.
     Config {
         /// Its revision.
@@ -46,6 +55,7 @@ pub fn difference(previous: &Snapshot, next: &Snapshot, at: SystemTime) -> Vec<E
     if previous.config.revision != next.config.revision {
         kinds.push(EventKind::Config { revision: next.config.revision });
     }
+    certificates(previous, next, &mut kinds);
     for pool in next.groups() {
         let group = &pool.forward.target_group;
         let old = previous.pool_of(group);
@@ -65,6 +75,19 @@ pub fn difference(previous: &Snapshot, next: &Snapshot, at: SystemTime) -> Vec<E
         }
     }
     kinds.into_iter().map(|kind| Event { at, kind }).collect()
+}
+
+/// Which attempts at certificates have ended.
+fn certificates(previous: &Snapshot, next: &Snapshot, kinds: &mut Vec<EventKind>) {
+    if Arc::ptr_eq(&previous.issuances, &next.issuances) {
+        return;
+    }
+    for (name, now) in next.issuances.iter() {
+        let before = previous.issuances.get(name).map_or((0, 0), |before| (before.succeeded, before.failed));
+        if before != (now.succeeded, now.failed) {
+            kinds.push(EventKind::Certificate { name: name.clone(), error: now.error.clone(), next_at: now.next_at });
+        }
+    }
 }
 
 /// Compares the targets of one group, both in the order of ids. Under one id the first member speaks for the target.

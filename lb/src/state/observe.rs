@@ -1,13 +1,13 @@
 //! The door through which the seen enters: verdicts of checks, resolved names, finished drains.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::model::Host;
-use crate::state::{BackendId, HealthState, Snapshot, Streak};
+use crate::model::{CertificateName, Host};
+use crate::state::{BackendId, HealthState, Issuance, Snapshot, Streak};
 
 /// One seen fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Observation {
     Resolved(Arc<str>, IpAddr),
     /// Nothing is in flight any more at a backend that was deregistered.
     Drained(BackendId),
+    /// How it goes with a certificate that an authority issues.
+    Issuance(CertificateName, Issuance),
 }
 
 /// All that is seen, newest word for each subject.
@@ -31,6 +33,8 @@ pub struct Observed {
     pub drained: HashSet<BackendId>,
     /// What attempts at backends came to, as backends themselves count it.
     pub streaks: HashMap<BackendId, Streak>,
+    /// How it goes with certificates that an authority issues.
+    pub issuances: BTreeMap<CertificateName, Issuance>,
 }
 
 /// Takes in what is seen, from anywhere, never blocking and never dropping: for each subject the newest word stands.
@@ -101,12 +105,13 @@ impl Observed {
             Observation::Health(backend, health) => drop(self.health.insert(backend, health)),
             Observation::Resolved(name, address) => drop(self.resolved.insert(name, address)),
             Observation::Drained(backend) => drop(self.drained.insert(backend)),
+            Observation::Issuance(name, issuance) => drop(self.issuances.insert(name, issuance)),
         }
     }
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.health.is_empty() && self.resolved.is_empty() && self.drained.is_empty()
+        self.health.is_empty() && self.resolved.is_empty() && self.drained.is_empty() && self.issuances.is_empty()
     }
 
     /// Remembers all that another holds, over what is older.
@@ -114,6 +119,7 @@ impl Observed {
         self.health.extend(news.health);
         self.resolved.extend(news.resolved);
         self.drained.extend(news.drained);
+        self.issuances.extend(news.issuances);
     }
 
     /// Forgets what is of no use once a snapshot was made with it.
@@ -122,6 +128,7 @@ impl Observed {
     /// swept once there is more of it than it could be about, so that sweeping costs next to nothing.
     pub(super) fn forget(&mut self, snapshot: &Snapshot) {
         self.drained.clear();
+        self.issuances.retain(|name, _| snapshot.issuances.contains_key(name));
         let members = || snapshot.groups().flat_map(|pool| pool.members.iter());
         let living = snapshot.groups().map(|pool| pool.members.len()).sum();
         if self.health.len() > living {

@@ -269,6 +269,8 @@ fn log(events: &[Event]) {
                 tracing::warn!(%group, "no target is healthy: requests go to unhealthy ones");
             }
             EventKind::FailOpen(group, false) => tracing::info!(%group, "requests go to healthy targets only"),
+            // Whoever has ordered it tells more.
+            EventKind::Certificate { .. } => {}
             EventKind::Config { revision } => tracing::info!(revision, "configuration in effect"),
         }
     }

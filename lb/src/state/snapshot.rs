@@ -12,7 +12,7 @@ use crate::model::{
     Algorithm, CertificateName, Config, Forward, GroupName, HashKey, HeldTarget, Listener, ListenerName, TargetGroup,
     TargetId,
 };
-use crate::state::{Backend, BackendId, Standing};
+use crate::state::{Backend, BackendId, Issuance, Standing};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 use crate::tls::{Credential, Terminator};
 
@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Certificates that are ready to be shown, by name.
     pub credentials: BTreeMap<CertificateName, Arc<Credential>>,
+    /// How it goes with those that an authority issues, by name.
+    pub issuances: Arc<BTreeMap<CertificateName, Issuance>>,
     /// Listeners, by name.
     pub frontends: BTreeMap<ListenerName, Arc<Frontend>>,
     /// Pools, one for each distinct forward. A group nobody forwards to has one as well, unused.

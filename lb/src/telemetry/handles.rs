@@ -77,11 +77,13 @@ pub enum HandshakeResult {
     Unable = 8,
     /// elbow stopped.
     Cut = 9,
+    /// An authority that issues certificates has seen what it looked for.
+    Challenge = 10,
 }
 
 impl HandshakeResult {
     /// The label of each, in order.
-    pub const LABELS: [&'static str; 10] = [
+    pub const LABELS: [&'static str; 11] = [
         "success",
         "timeout",
         "client_left",
@@ -92,6 +94,7 @@ impl HandshakeResult {
         "malformed",
         "unable",
         "cut",
+        "challenge",
     ];
 }
 
@@ -118,7 +121,7 @@ impl ProxyHeaderFault {
 }
 
 /// Statuses of answers that elbow makes itself, in the order of their counters.
-pub const LB_CODES: [u16; 16] = [301, 308, 400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
+pub const LB_CODES: [u16; 17] = [200, 301, 308, 400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
 
 /// What a listener counts.
 #[derive(Debug)]

@@ -89,6 +89,8 @@ metrics! {
         "TLS sessions with clients, by version and whether an earlier one was resumed.";
     TLS_CERT_NOT_AFTER: Gauge "elbow_tls_cert_not_after_seconds" { "certificate" }
         "When a certificate ends, in seconds since the Unix epoch.";
+    ACME_RENEWALS: Counter "elbow_acme_renewals_total" { "certificate", "result" }
+        "Attempts to have a certificate issued or renewed, by how that ended.";
     PROXY_HEADERS_REFUSED: Counter "elbow_proxy_headers_refused_total" { "listener", "reason" }
         "Connections closed because their PROXY protocol header was missing, malformed, late or from a stranger.";
     CONNECTIONS_REFUSED: Counter "elbow_connections_refused_total" {}

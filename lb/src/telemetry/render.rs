@@ -32,6 +32,10 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
         let not_after = credential.facts.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
         exposition.add(names::TLS_CERT_NOT_AFTER, &[name.as_str()], not_after.as_secs() as f64);
     }
+    for (name, issuance) in snapshot.issuances.iter() {
+        exposition.add(names::ACME_RENEWALS, &[name.as_str(), "success"], issuance.succeeded as f64);
+        exposition.add(names::ACME_RENEWALS, &[name.as_str(), "failure"], issuance.failed as f64);
+    }
     // Several forwards to one group make several pools, which share its counters and targets: one speaks for all.
     for pool in snapshot.groups() {
         group_samples(&mut exposition, pool);

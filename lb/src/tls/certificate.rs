@@ -17,7 +17,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::name::name_text;
-use crate::model::{Certificate, Held};
+use crate::model::{Certificate, Held, Issued};
 
 /// The most certificates in one file.
 const CERTIFICATES_MAX: usize = 1000;
@@ -27,6 +27,8 @@ const CERTIFICATES_MAX: usize = 1000;
 pub struct Credential {
     /// As it is wanted.
     pub held: Arc<Held<Certificate>>,
+    /// As it was issued, where an authority issues it.
+    pub issued: Option<Arc<Issued>>,
     /// What stands in it.
     pub facts: CertificateFacts,
     pub(super) key: Arc<CertifiedKey>,
@@ -100,10 +102,17 @@ impl CertificateFacts {
 }
 
 impl Credential {
-    /// Makes a certificate ready that was found right before. None: it was not.
-    pub(crate) fn of(held: &Arc<Held<Certificate>>) -> Option<Self> {
-        let (key, facts) = read(&held.wanted.chain, held.wanted.key.pem()).ok()?;
-        Some(Self { held: Arc::clone(held), facts, key: Arc::new(key) })
+    /// Makes a certificate ready that was found right before, or what was issued for it. None: it was not.
+    pub(crate) fn of(held: &Arc<Held<Certificate>>, issued: Option<&Arc<Issued>>) -> Option<Self> {
+        let given = (&held.wanted.chain, &held.wanted.key);
+        let (chain, key) = issued.map_or(given, |issued| (&issued.chain, &issued.key));
+        let (key, facts) = read(chain, key.pem()).ok()?;
+        Some(Self { held: Arc::clone(held), issued: issued.cloned(), facts, key: Arc::new(key) })
+    }
+
+    /// The certificate and those that vouch for it, in PEM, its own first.
+    pub fn chain(&self) -> &str {
+        self.issued.as_ref().map_or(&self.held.wanted.chain, |issued| &issued.chain)
     }
 
     /// Whether its key is cheaper to sign with than an RSA key.
@@ -135,6 +144,11 @@ pub(super) fn trust(pem: &str) -> Result<RootCertStore, CertificateFault> {
         store.add(certificate).map_err(|error| CertificateFault::Malformed(index + 1, error.to_string()))?;
     }
     Ok(store)
+}
+
+/// A chain and its key, to be shown.
+pub(super) fn certified(chain: &str, key: &str) -> Result<CertifiedKey, CertificateFault> {
+    read(chain, key).map(|(key, _)| key)
 }
 
 fn read(chain: &str, key: &str) -> Result<(CertifiedKey, CertificateFacts), CertificateFault> {

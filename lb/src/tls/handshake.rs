@@ -6,15 +6,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::Error;
 use rustls::server::UnbufferedServerConnection;
+use rustls::{Error, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::hello::server_name;
+use super::challenge::CHALLENGE_PROTOCOL;
+use super::hello::{offers_only, server_name};
 use super::peer::Secured;
 use super::session::{Progress, take_in};
 use super::{Scratch, Terminator, TlsStream, Turnstile};
+use crate::challenges::Challenges;
 use crate::telemetry::HandshakeResult;
 
 /// The most bytes a client may send before the handshake is done. Chains of certificates are the longest of it.
@@ -24,6 +26,8 @@ const RECORD_BYTES_MAX: usize = 16 * 1024 + 2048;
 const RECORD_HEAD_BYTES: usize = 5;
 /// The kind of record that a handshake consists of.
 const HANDSHAKE: u8 = 22;
+/// The alert that rustls sends where no certificate is there to be shown: access_denied, fatal.
+const ACCESS_DENIED: &[u8] = &[21, 3, 3, 0, 2, 2, 49];
 
 /// A handshake that led to nothing, and the connection, where something may still be said on it.
 pub(crate) struct Failed {
@@ -35,21 +39,27 @@ pub(crate) struct Failed {
 pub(crate) async fn handshake(
     stream: TcpStream,
     terminator: &Terminator,
+    challenges: &Challenges,
     scratch: &Rc<Scratch>,
     turnstile: &Turnstile,
 ) -> Result<TlsStream, Failed> {
-    let Some(config) = terminator.config() else { return Err(Failed { result: HandshakeResult::Unable, stream }) };
     let mut hands = Hands { stream, incoming: Vec::new(), outgoing: Vec::new(), received: 0 };
     if let Err(result) = hands.receive_first(scratch).await {
         return Err(Failed { result, stream: hands.stream });
     }
     let server_name = server_name(&hands.incoming);
+    let challenge = challenge(challenges, &hands.incoming, server_name.as_deref());
+    let is_challenge = challenge.is_some();
+    let config = challenge.or_else(|| terminator.config().cloned());
     let _under_way = turnstile.enter().await;
-    let Ok(session) = UnbufferedServerConnection::new(Arc::clone(config)) else {
+    let Some(session) = config.and_then(|config| UnbufferedServerConnection::new(config).ok()) else {
+        // Who has no room for so little does not read.
+        let _ = hands.stream.try_write(ACCESS_DENIED);
         return Err(Failed { result: HandshakeResult::Unable, stream: hands.stream });
     };
     let mut session = Box::new(session);
     match hands.shake(&mut session, scratch, turnstile).await {
+        Ok(_) if is_challenge => Err(Failed { result: HandshakeResult::Challenge, stream: hands.stream }),
         Ok(plaintext) => {
             let secured = Box::new(Secured::of(&session, server_name));
             let Hands { stream, incoming, .. } = hands;
@@ -57,6 +67,14 @@ pub(crate) async fn handshake(
         }
         Err(result) => Err(Failed { result, stream: hands.stream }),
     }
+}
+
+/// What is shown to an authority that looks for a challenge, where this is one and there is something to be shown.
+fn challenge(challenges: &Challenges, hello: &[u8], server_name: Option<&str>) -> Option<Arc<ServerConfig>> {
+    if !challenges.is_any() || !offers_only(hello, CHALLENGE_PROTOCOL) {
+        return None;
+    }
+    challenges.shown_for(server_name?)
 }
 
 /// A connection before it is encrypted.

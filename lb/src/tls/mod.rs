@@ -8,6 +8,7 @@
 //! Not here: reading files (crate `control`), what is done with a handshake that failed (`proxy`).
 
 mod certificate;
+mod challenge;
 mod handshake;
 mod hello;
 mod name;
@@ -25,6 +26,7 @@ pub use certificate::{CertificateFacts, CertificateFault, Credential, read_certi
 pub use terminator::Terminator;
 pub use tickets::{TICKET_KEY_LIFETIME, Tickets};
 
+pub(crate) use challenge::challenge_config;
 pub(crate) use handshake::{Failed, handshake};
 pub(crate) use peer::Secured;
 pub(crate) use scratch::Scratch;

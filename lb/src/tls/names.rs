@@ -1,7 +1,7 @@
 //! Which certificates are shown to whom: by the name a client asks for, exact before wildcard before the first; and
 //! among those of a name by what the client can check.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
@@ -20,6 +20,9 @@ pub(super) struct Names {
     /// By what follows the first label: `*.example.com` is kept as `example.com`.
     wildcard: HashMap<String, Candidates>,
     default: Candidates,
+    /// Names for which there is to be a certificate, and is none yet. They have no candidates: nobody is shown
+    /// another's certificate for them.
+    missing: HashSet<Arc<str>>,
 }
 
 /// Certificates for one name, those that are cheap to sign with first.
@@ -27,8 +30,9 @@ type Candidates = Vec<Arc<CertifiedKey>>;
 
 impl Names {
     /// Of these certificates, in the order in which a listener names them.
-    pub(super) fn of(credentials: &[Arc<Credential>]) -> Self {
-        let mut names = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Vec::new() };
+    pub(super) fn of(credentials: &[Arc<Credential>], missing: &[Arc<str>]) -> Self {
+        let missing = missing.iter().cloned().collect();
+        let mut names = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Vec::new(), missing };
         let cheap_first = [true, false];
         let ordered =
             cheap_first.iter().flat_map(|cheap| credentials.iter().filter(move |own| own.is_cheap() == *cheap));
@@ -55,17 +59,18 @@ impl Names {
         names
     }
 
-    /// Those for a name.
-    fn candidates(&self, name: Option<&str>) -> &Candidates {
-        let Some(name) = name.filter(|name| name.len() <= NAME_BYTES_MAX) else { return &self.default };
+    /// Those for a name. None: there is to be one, and is not yet.
+    fn candidates(&self, name: Option<&str>) -> Option<&Candidates> {
+        let Some(name) = name.filter(|name| name.len() <= NAME_BYTES_MAX) else { return Some(&self.default) };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let by_wildcard = || self.wildcard.get(name.split_once('.')?.1);
-        self.exact.get(&name).or_else(by_wildcard).unwrap_or(&self.default)
+        let found = self.exact.get(&name).or_else(by_wildcard);
+        found.or_else(|| (!self.missing.contains(&*name)).then_some(&self.default))
     }
 
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let can_check = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
-        let found = self.candidates(name).iter().find(can_check).or_else(|| self.default.iter().find(can_check));
+        let found = self.candidates(name)?.iter().find(can_check).or_else(|| self.default.iter().find(can_check));
         found.cloned()
     }
 }

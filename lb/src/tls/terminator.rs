@@ -20,6 +20,8 @@ pub struct Terminator {
     pub wanted: ListenerTls,
     /// The certificates it shows, in the listener's order.
     pub credentials: Vec<Arc<Credential>>,
+    /// The names for which there is to be a certificate, and is none yet.
+    pub missing: Vec<Arc<str>>,
     /// What is spoken behind it (ALPN).
     protocols: &'static [&'static str],
     ticket_keys: Arc<TicketKeys>,
@@ -35,14 +37,15 @@ impl Terminator {
         wanted: &ListenerTls,
         protocols: &'static [&'static str],
         credentials: Vec<Arc<Credential>>,
+        missing: Vec<Arc<str>>,
         ticket_keys: &Arc<TicketKeys>,
     ) -> Self {
-        let config = config(listener, wanted, protocols, &credentials, ticket_keys);
+        let config = config(listener, wanted, protocols, &credentials, &missing, ticket_keys);
         if let Err(error) = &config {
             tracing::error!(%listener, %error, "the listener cannot speak TLS, and refuses every handshake");
         }
         let config = config.ok().map(Arc::new);
-        Self { wanted: wanted.clone(), credentials, protocols, ticket_keys: Arc::clone(ticket_keys), config }
+        Self { wanted: wanted.clone(), credentials, missing, protocols, ticket_keys: Arc::clone(ticket_keys), config }
     }
 
     /// Whether it is what `new` would make of these.
@@ -51,6 +54,7 @@ impl Terminator {
         wanted: &ListenerTls,
         protocols: &[&str],
         credentials: &[Arc<Credential>],
+        missing: &[Arc<str>],
         ticket_keys: &Arc<TicketKeys>,
     ) -> bool {
         let same = |(one, other): (&Arc<Credential>, &Arc<Credential>)| Arc::ptr_eq(one, other);
@@ -58,6 +62,7 @@ impl Terminator {
             && self.protocols == protocols
             && self.credentials.len() == credentials.len()
             && self.credentials.iter().zip(credentials).all(same)
+            && self.missing == missing
             && self.ticket_keys == *ticket_keys
     }
 
@@ -71,6 +76,8 @@ impl Terminator {
 enum Unable {
     #[error("none of its certificates can be used")]
     NoCertificate,
+    #[error("no certificate was issued yet for {0}")]
+    NotIssued(String),
     #[error("client_ca: {0}")]
     ClientCa(CertificateFault),
     #[error("client_ca: {0}")]
@@ -84,8 +91,12 @@ fn config(
     wanted: &ListenerTls,
     protocols: &'static [&'static str],
     credentials: &[Arc<Credential>],
+    missing: &[Arc<str>],
     ticket_keys: &TicketKeys,
 ) -> Result<ServerConfig, Unable> {
+    if credentials.is_empty() && !missing.is_empty() {
+        return Err(Unable::NotIssued(missing.join(", ")));
+    }
     if credentials.is_empty() {
         return Err(Unable::NoCertificate);
     }
@@ -99,7 +110,8 @@ fn config(
     };
     let builder =
         ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(Unable::Tls)?;
-    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Names::of(credentials)));
+    let mut config =
+        builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Names::of(credentials, missing)));
     let spoken = protocols.iter().copied().chain(wanted.alpn.iter().map(|protocol| &**protocol));
     config.alpn_protocols = spoken.map(|protocol| protocol.as_bytes().to_vec()).collect();
     config.ignore_client_order = true;

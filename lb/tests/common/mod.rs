@@ -14,8 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use lb::listen::BoundSockets;
 use lb::model::{
-    Certificate, CertificateName, Change, ClientAuth, Config, Forward, GroupName, HostPort, Listener, ListenerName,
-    ListenerProtocol, ListenerTls, Origin, PrivateKey, Target, TargetGroup, TargetId, TlsPolicy, Weight,
+    Certificate, CertificateName, CertificateSource, Change, ClientAuth, Config, Forward, GroupName, HostPort,
+    Listener, ListenerName, ListenerProtocol, ListenerTls, Origin, PrivateKey, Target, TargetGroup, TargetId,
+    TlsPolicy, Weight,
 };
 use lb::state::{HealthState, Verdict, Wanted};
 
@@ -54,7 +55,7 @@ impl Want {
         let certificate = Certificate {
             name: CertificateName::parse(name).expect("a legal name"),
             arn: None,
-            files: None,
+            source: CertificateSource::Given,
             chain: issued.certificate.as_str().into(),
             key: PrivateKey::new(&issued.key),
         };

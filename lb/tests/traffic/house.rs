@@ -58,6 +58,7 @@ impl House {
             count: WORKERS,
             live: Arc::clone(&live),
             observer: observer.clone(),
+            challenges: Arc::default(),
             telemetry: Arc::clone(&telemetry),
         };
         let workers = Some(Workers::start(&settings).unwrap());

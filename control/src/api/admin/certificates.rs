@@ -173,11 +173,11 @@ fn view(snapshot: &Snapshot, name: &CertificateName) -> Option<CertificateView> 
     let shows =
         |listener: &&lb::model::Listener| listener.tls.as_ref().is_some_and(|tls| tls.certificates.contains(name));
     let listeners = snapshot.config.listeners.values().map(|held| &held.wanted).filter(shows);
-    let files = held.wanted.files.as_ref();
+    let files = held.wanted.files();
     Some(CertificateView {
         name: name.to_string(),
         arn: held.wanted.arn.as_deref().map(str::to_owned),
-        certificate: held.wanted.chain.to_string(),
+        certificate: credential.chain().to_owned(),
         cert: files.map(|files| files.cert.path.to_string_lossy().into_owned()),
         subject: facts.subject.clone(),
         names: facts.names.clone(),

@@ -22,7 +22,7 @@ use super::{Api, EVENT_STREAMS_MAX, Stopping};
 /// A comment is sent after this much silence, so that whoever sits between does not take the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// One event's `data`. The event's name is `target`, `fail_open`, `config` or `lagged`.
+/// One event's `data`. The event's name is `target`, `fail_open`, `certificate`, `config` or `lagged`.
 #[derive(Debug, serde::Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum EventView {
@@ -53,6 +53,23 @@ pub(super) enum EventView {
         target_group: String,
         /// Whether it does so now.
         active: bool,
+    },
+    /// `certificate`: an authority has issued one, or an attempt at that has led to nothing.
+    Certificate {
+        /// When.
+        #[schema(format = DateTime)]
+        at: String,
+        /// Which.
+        certificate: String,
+        /// `issued` or `failed`.
+        result: &'static str,
+        /// Why it has failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// When it is renewed, or tried again.
+        #[schema(format = DateTime)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next_at: Option<String>,
     },
     /// `config`: another configuration holds.
     Config {
@@ -132,6 +149,16 @@ fn sent(event: &Event) -> Sent {
         }
         EventKind::FailOpen(group, active) => {
             named("fail_open", &EventView::FailOpen { at, target_group: group.to_string(), active: *active })
+        }
+        EventKind::Certificate { name, error, next_at } => {
+            let view = EventView::Certificate {
+                at,
+                certificate: name.to_string(),
+                result: if error.is_none() { "issued" } else { "failed" },
+                reason: error.as_deref().map(str::to_owned),
+                next_at: next_at.map(rfc3339),
+            };
+            named("certificate", &view)
         }
         EventKind::Config { revision } => named("config", &EventView::Config { at, revision: *revision }),
     }

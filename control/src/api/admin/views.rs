@@ -158,6 +158,9 @@ pub(super) struct ConfigView {
     limits: schema::Limits,
     shutdown: schema::Shutdown,
     access_log: schema::AccessLog,
+    /// The authority that issues certificates, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme: Option<schema::Acme>,
     /// Certificates, by name, less what stands in them.
     certificates: Vec<CertificateWantedView>,
     /// Listeners, by name.
@@ -209,6 +212,7 @@ impl ConfigView {
             limits: (&*config.global).into(),
             shutdown: (&*config.global).into(),
             access_log: (&*config.global).into(),
+            acme: config.global.acme.as_ref().map(schema::Acme::from),
             certificates: config.certificates.values().map(|held| CertificateWantedView::of(held)).collect(),
             listeners: config.listeners.values().map(|held| ListenerView::of(held, None)).collect(),
             target_groups: config.groups.values().map(|group| GroupWantedView::of(group)).collect(),
