@@ -60,10 +60,14 @@ pub(crate) async fn handshake(
     let mut session = Box::new(session);
     match hands.shake(&mut session, scratch, turnstile).await {
         Ok(_) if is_challenge => Err(Failed { result: HandshakeResult::Challenge, stream: hands.stream }),
-        Ok(plaintext) => {
+        Ok((plaintext, has_ended)) => {
             let secured = Box::new(Secured::of(&session, server_name));
             let Hands { stream, incoming, .. } = hands;
-            Ok(TlsStream::new(stream, session, Rc::clone(scratch), secured, incoming, plaintext))
+            let mut stream = TlsStream::new(stream, session, Rc::clone(scratch), secured, incoming, plaintext);
+            if has_ended {
+                stream.ends_behind_what_came();
+            }
+            Ok(stream)
         }
         Err(result) => Err(Failed { result, stream: hands.stream }),
     }
@@ -102,13 +106,13 @@ impl Hands {
         }
     }
 
-    /// Step by step to the end. Answers with what the client has sent after it already.
+    /// Step by step to the end. Answers with what the client has sent after it already, and whether that is all.
     async fn shake(
         &mut self,
         session: &mut UnbufferedServerConnection,
         scratch: &Scratch,
         turnstile: &Turnstile,
-    ) -> Result<Vec<u8>, HandshakeResult> {
+    ) -> Result<(Vec<u8>, bool), HandshakeResult> {
         let mut plaintext = Vec::new();
         loop {
             let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
@@ -116,13 +120,14 @@ impl Hands {
             let (taken, outcome) = turnstile.step(step).await;
             self.incoming.drain(..taken);
             let sent = self.send().await;
-            match outcome {
-                Err(error) => return Err(result_of(&error)),
-                Ok(Progress::Ended) => return Err(HandshakeResult::Left),
-                Ok(Progress::Open) => sent?,
+            let progress = outcome.map_err(|error| result_of(&error))?;
+            let has_ended = progress == Progress::Ended;
+            if has_ended && session.is_handshaking() {
+                return Err(HandshakeResult::Left);
             }
+            sent?;
             if !session.is_handshaking() {
-                return Ok(plaintext);
+                return Ok((plaintext, has_ended));
             }
             loop {
                 self.receive(scratch).await?;

@@ -10,12 +10,19 @@ pub(crate) trait Session {
     /// What rustls keeps for this side.
     type Side;
 
+    /// Whether something is to be sent that was not taken yet.
+    fn has_to_say(&self) -> bool;
+
     /// Takes records in, as far as something is to be done.
     fn process<'c, 'i>(&'c mut self, records: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side>;
 }
 
 impl Session for UnbufferedServerConnection {
     type Side = ServerConnectionData;
+
+    fn has_to_say(&self) -> bool {
+        self.wants_write()
+    }
 
     fn process<'c, 'i>(&'c mut self, records: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
         self.process_tls_records(records)
@@ -24,6 +31,10 @@ impl Session for UnbufferedServerConnection {
 
 impl Session for UnbufferedClientConnection {
     type Side = ClientConnectionData;
+
+    fn has_to_say(&self) -> bool {
+        self.wants_write()
+    }
 
     fn process<'c, 'i>(&'c mut self, records: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
         self.process_tls_records(records)
@@ -86,11 +97,14 @@ pub(super) fn take_in<S: Session>(
     }
 }
 
-/// Takes the alert that an error has left. Asked once only: then rustls would read on, and fail again. It is given
-/// what it was given before, for it remembers places in it.
+/// Takes the alert that an error has left, and what was to be sent ahead of it. Never asked for more than that: then
+/// rustls would read on, and fail again. It is given what it was given before, for it remembers places in it.
 fn take_alert<S: Session>(session: &mut S, records: &mut [u8], outgoing: &mut Vec<u8>) {
-    if let Ok(ConnectionState::EncodeTlsData(data)) = session.process(records).state {
-        encode(data, outgoing);
+    while session.has_to_say() {
+        let Ok(ConnectionState::EncodeTlsData(data)) = session.process(records).state else { return };
+        if !encode(data, outgoing) {
+            return;
+        }
     }
 }
 

@@ -80,6 +80,11 @@ impl<S: Session> TlsStream<S> {
         }
     }
 
+    /// The peer has said already that nothing more comes from it.
+    pub(super) fn ends_behind_what_came(&mut self) {
+        self.has_ended = true;
+    }
+
     /// Whether it is TLS 1.3, and not 1.2.
     pub(crate) fn is_tls13(&self) -> bool {
         self.secured.is_tls13
