@@ -16,8 +16,8 @@ use crate::stream::Stream;
 /// Pieces that are moved at once, before others have their turn.
 const PIECES_MAX: usize = 8;
 
-/// From a piece this large on, the next one is expected to be worth a pipe.
-const PIPED_BYTES_MIN: usize = 32 * 1024;
+/// The most that is read into a buffer where a pipe could take what follows: who fills it sends much, and is worth one.
+const BUFFERED_BYTES_MAX: usize = 32 * 1024;
 
 /// Why a direction cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +160,12 @@ impl Way {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(outcome) => outcome.map_err(|_| Broken::Source)?,
         }
-        let is_pipe_worth_it = self.last_bytes >= PIPED_BYTES_MIN && is_sink_plain && from.socket().is_some();
+        let may_pipe = is_sink_plain && from.socket().is_some();
+        let is_pipe_worth_it = may_pipe && self.last_bytes >= BUFFERED_BYTES_MAX;
+        // Where every pipe is in use, a whole buffer is filled.
+        let bytes_max = if may_pipe && !is_pipe_worth_it { BUFFERED_BYTES_MAX } else { usize::MAX };
         let piece = self.piece.insert(Piece::take(shelf, is_pipe_worth_it));
-        match piece.poll_fill(cx, from) {
+        match piece.poll_fill(cx, from, bytes_max) {
             Poll::Ready(Ok(count)) => {
                 self.last_bytes = count;
                 self.read_bytes += count as u64;
@@ -206,10 +209,15 @@ impl Piece {
         }
     }
 
-    fn poll_fill<R: Stream>(&mut self, cx: &mut Context<'_>, from: &mut R) -> Poll<io::Result<usize>> {
+    fn poll_fill<R: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Big(big) => big.buffer.poll_fill(cx, from),
-            Self::Small(buffer) => buffer.poll_fill(cx, from),
+            Self::Big(big) => big.buffer.poll_fill_at_most(cx, from, bytes_max),
+            Self::Small(buffer) => buffer.poll_fill_at_most(cx, from, bytes_max),
             Self::Piped(pipe) => pipe.poll_fill(cx, plain(from)?),
         }
     }

@@ -193,9 +193,20 @@ impl Buffer {
         cx: &mut Context<'_>,
         from: &mut R,
     ) -> Poll<io::Result<usize>> {
+        self.poll_fill_at_most(cx, from, usize::MAX)
+    }
+
+    /// The same, and no more than so many bytes.
+    pub(crate) fn poll_fill_at_most<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
         debug_assert!(!self.is_full());
+        let end = self.bytes.len().min(self.end.saturating_add(bytes_max));
         // Through `ReadBuf`, for tokio then knows from a short read that the socket is drained.
-        let mut room = ReadBuf::new(&mut self.bytes[self.end..]);
+        let mut room = ReadBuf::new(&mut self.bytes[self.end..end]);
         ready!(Pin::new(from).poll_read(cx, &mut room))?;
         let count = room.filled().len();
         self.end += count;
