@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::model::SendProxy;
 use crate::proxy_protocol::{Addresses, Header, Tlvs, kind, write_v1, write_v2};
 use crate::stream::Stream;
+use crate::tls::Secured;
 
 /// Whose a connection is.
 #[derive(Debug)]
@@ -35,13 +36,9 @@ impl Arrival {
     }
 
     /// The header that a target is sent ahead of everything, if its group wants one. Where no proxy in front has given
-    /// the connection an id, it is a `random` one.
-    pub(crate) fn greeting<S: Stream>(
-        &self,
-        wanted: SendProxy,
-        stream: &S,
-        mut random: impl FnMut() -> u64,
-    ) -> Vec<u8> {
+    /// the connection an id, it is a `random` one. What is known of TLS is what this stream is encrypted with, whatever
+    /// a proxy in front says of that: it has passed on what it could not look into.
+    pub(crate) fn greeting<S: Stream>(&self, wanted: SendProxy, stream: &S, random: impl FnMut() -> u64) -> Vec<u8> {
         let mut greeting = Vec::new();
         if wanted == SendProxy::Off {
             return greeting;
@@ -51,13 +48,29 @@ impl Arrival {
         match wanted {
             SendProxy::Off => {}
             SendProxy::V1 => write_v1(&mut greeting, ends.as_ref()),
-            SendProxy::V2 => {
-                let given = self.tlvs.get(kind::UNIQUE_ID).is_some();
-                let id = format!("{:016x}{:016x}", random(), random());
-                let id = (!given).then_some((kind::UNIQUE_ID, id.as_bytes()));
-                write_v2(&mut greeting, ends.as_ref(), self.tlvs.carried().chain(id));
-            }
+            SendProxy::V2 => self.greet(&mut greeting, ends.as_ref(), stream.secured(), random),
         }
         greeting
+    }
+
+    fn greet(
+        &self,
+        greeting: &mut Vec<u8>,
+        ends: Option<&Addresses>,
+        secured: Option<&Secured>,
+        mut random: impl FnMut() -> u64,
+    ) {
+        let made = format!("{:016x}{:016x}", random(), random());
+        let ssl = secured.map(|secured| secured.ssl().value());
+        let seen = [
+            (kind::ALPN, secured.and_then(|secured| secured.alpn.as_deref())),
+            (kind::AUTHORITY, secured.and_then(|secured| secured.server_name.as_deref()).map(str::as_bytes)),
+            (kind::SSL, ssl.as_deref()),
+        ];
+        let is_said_on = |kind| secured.is_none() || seen.iter().all(|(seen, _)| *seen != kind);
+        let said = self.tlvs.carried().filter(|(kind, _)| is_said_on(*kind));
+        let id = self.tlvs.get(kind::UNIQUE_ID).is_none().then_some((kind::UNIQUE_ID, made.as_bytes()));
+        let seen = seen.iter().filter_map(|(kind, value)| Some((*kind, (*value)?)));
+        write_v2(greeting, ends, seen.chain(said).chain(id));
     }
 }

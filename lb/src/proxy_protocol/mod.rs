@@ -12,7 +12,7 @@ mod v2;
 
 use std::net::SocketAddr;
 
-pub use tlv::{Tlvs, kind};
+pub use tlv::{Ssl, SslCertificate, Tlvs, kind};
 pub use v1::{LINE_BYTES_MAX, write_v1};
 pub use v2::{HEADER_BYTES_MAX, write_v2};
 

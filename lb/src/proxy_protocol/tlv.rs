@@ -16,8 +16,64 @@ pub mod kind {
     pub const UNIQUE_ID: u8 = 0x05;
     /// What is known of TLS between the client and the sender.
     pub const SSL: u8 = 0x20;
+    /// Within [`SSL`]: the version, as in `TLSv1.3`.
+    pub const SSL_VERSION: u8 = 0x21;
+    /// Within [`SSL`]: the common name in the certificate that the client has shown.
+    pub const SSL_CN: u8 = 0x22;
+    /// Within [`SSL`]: the cipher suite, as OpenSSL calls it.
+    pub const SSL_CIPHER: u8 = 0x23;
     /// The sender's network namespace.
     pub const NETNS: u8 = 0x30;
+}
+
+/// How the sender and the client speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ssl<'a> {
+    /// The version, as in `TLSv1.3`.
+    pub version: &'a str,
+    /// The cipher suite, as OpenSSL calls it.
+    pub cipher: &'a str,
+    /// The certificate that the client has shown and that was found to be in order.
+    pub certificate: Option<SslCertificate<'a>>,
+}
+
+/// A client's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SslCertificate<'a> {
+    /// The common name in it.
+    pub common_name: Option<&'a str>,
+    /// Whether it was shown on an earlier connection, whose session this one goes on with.
+    pub is_of_resumed: bool,
+}
+
+impl Ssl<'_> {
+    /// The value of a [`kind::SSL`].
+    pub fn value(&self) -> Vec<u8> {
+        const OVER_TLS: u8 = 0x01;
+        const CERTIFICATE_ON_CONNECTION: u8 = 0x02;
+        const CERTIFICATE_IN_SESSION: u8 = 0x04;
+        let (client, unverified) = match self.certificate {
+            None => (OVER_TLS, 1_u32),
+            Some(SslCertificate { is_of_resumed: true, .. }) => (OVER_TLS | CERTIFICATE_IN_SESSION, 0),
+            Some(_) => (OVER_TLS | CERTIFICATE_ON_CONNECTION | CERTIFICATE_IN_SESSION, 0),
+        };
+        let mut value = vec![client];
+        value.extend_from_slice(&unverified.to_be_bytes());
+        let common_name = self.certificate.and_then(|certificate| certificate.common_name);
+        let told = [
+            (kind::SSL_VERSION, Some(self.version)),
+            (kind::SSL_CN, common_name),
+            (kind::SSL_CIPHER, Some(self.cipher)),
+        ];
+        for (kind, text) in told {
+            if let Some((text, length)) = text.and_then(|text| Some((text, u16::try_from(text.len()).ok()?))) {
+                value.push(kind);
+                value.extend_from_slice(&length.to_be_bytes());
+                value.extend_from_slice(text.as_bytes());
+            }
+        }
+        value
+    }
 }
 
 const UNIQUE_ID_BYTES_MAX: usize = 128;

@@ -16,7 +16,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::name::name_text;
+use super::name::{common_name, name_text};
 use crate::model::{Certificate, Held, Issued};
 
 /// The most certificates in one file.
@@ -53,6 +53,8 @@ pub struct CertificateFacts {
     pub fingerprint: String,
     /// The kind of its key, as in `ECDSA P-256` or `RSA 2048`.
     pub key_type: String,
+    /// The common name in whom it is about.
+    pub(super) common_name: Option<Box<str>>,
 }
 
 /// What is wrong with a certificate, or with its key.
@@ -210,6 +212,7 @@ pub(super) fn facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts
         not_after: time(validity.not_after.timestamp()),
         fingerprint: hexadecimal(digest(&SHA256, certificate).as_ref()),
         key_type: key_type(parsed.public_key()),
+        common_name: common_name(parsed.subject()),
     })
 }
 

@@ -23,6 +23,11 @@ pub(super) fn name_text(name: &X509Name<'_>) -> String {
     text
 }
 
+/// The common name in a distinguished name, as it is.
+pub(super) fn common_name(name: &X509Name<'_>) -> Option<Box<str>> {
+    name.iter_common_name().find_map(|attribute| attribute.as_str().ok()).map(Box::from)
+}
+
 /// Writing to a String cannot fail, here and below.
 fn write_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
     let kind = attribute.attr_type();

@@ -9,6 +9,7 @@ use time::macros::format_description;
 
 use super::certificate::facts;
 use super::offer::{suite_name, version_name};
+use crate::proxy_protocol::{Ssl, SslCertificate};
 
 /// What is known of a connection over TLS.
 #[derive(Debug, Default)]
@@ -21,15 +22,21 @@ pub(crate) struct Secured {
     pub(super) is_tls13: bool,
     /// Whether an earlier session was resumed.
     pub(super) is_resumed: bool,
+    /// What was agreed to be spoken (ALPN).
+    pub(crate) alpn: Option<Box<[u8]>>,
     /// The name that was asked for.
     pub(crate) server_name: Option<Box<str>>,
     /// The certificate that the client showed, and that somebody vouched for.
     pub(crate) peer: Option<Box<PeerCertificate>>,
 }
 
-/// What targets are told of a client's certificate: the fields of a request's head.
+/// What targets are told of a client's certificate.
 #[derive(Debug)]
-pub(crate) struct PeerCertificate([(&'static str, String); 6]);
+pub(crate) struct PeerCertificate {
+    /// The fields of a request's head.
+    fields: [(&'static str, String); 6],
+    common_name: Option<Box<str>>,
+}
 
 impl Secured {
     pub(super) fn of(session: &UnbufferedServerConnection, server_name: Option<Box<str>>) -> Self {
@@ -40,9 +47,19 @@ impl Secured {
             is_tls13: version == ProtocolVersion::TLSv1_3,
             cipher: session.negotiated_cipher_suite().map_or("-", |suite| suite_name(suite.suite())),
             is_resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            alpn: session.alpn_protocol().map(Box::from),
             server_name,
             peer: peer.map(Box::new),
         }
+    }
+
+    /// The same in words of the PROXY protocol.
+    pub(crate) fn ssl(&self) -> Ssl<'_> {
+        let certificate = self
+            .peer
+            .as_ref()
+            .map(|peer| SslCertificate { common_name: peer.common_name.as_deref(), is_of_resumed: self.is_resumed });
+        Ssl { version: self.version, cipher: self.cipher, certificate }
     }
 }
 
@@ -52,19 +69,20 @@ impl PeerCertificate {
         let facts = facts(certificate).ok()?;
         let time = |time| OffsetDateTime::from(time).format(TIME).unwrap_or_default();
         let validity = format!("NotBefore={};NotAfter={}", time(facts.not_before), time(facts.not_after));
-        Some(Self([
+        let fields = [
             ("X-Amzn-Mtls-Clientcert-Serial-Number", facts.serial.to_ascii_uppercase()),
             ("X-Amzn-Mtls-Clientcert-Issuer", facts.issuer),
             ("X-Amzn-Mtls-Clientcert-Subject", facts.subject),
             ("X-Amzn-Mtls-Clientcert-Validity", validity),
             ("X-Amzn-Mtls-Clientcert-Fingerprint", facts.fingerprint),
             ("X-Amzn-Mtls-Clientcert-Leaf", url_encoded(&pem(certificate))),
-        ]))
+        ];
+        Some(Self { fields, common_name: facts.common_name })
     }
 
     /// Names and values, to be written into a head.
     pub(crate) fn fields(&self) -> [(&str, &[u8]); 6] {
-        self.0.each_ref().map(|(name, value)| (*name, value.as_bytes()))
+        self.fields.each_ref().map(|(name, value)| (*name, value.as_bytes()))
     }
 }
 
