@@ -207,8 +207,18 @@ async fn counted(lb: &Lb) -> f64 {
 
 #[tokio::test]
 async fn what_is_no_handshake_ends_that_connection_alone() {
+    assert_each_ends_alone("https", "http", "head_timeout = \"2s\"").await;
+}
+
+#[tokio::test]
+async fn neither_do_others_suffer_where_streams_are_passed_on() {
+    assert_each_ends_alone("tls", "tcp", "head_timeout = \"2s\"\nalpn = [\"http/1.1\"]").await;
+}
+
+async fn assert_each_ends_alone(protocol: &str, group: &str, keys: &str) {
     let (secure, upstream) = (Secure::shop(), Upstream::answering("hello").await);
-    let lb = secure.setup(&[&upstream], "head_timeout = \"2s\"").start().await;
+    let setup = Setup::targets(&[&upstream]).group(&format!("protocol = \"{group}\""));
+    let lb = secure.before(setup, protocol, keys).start().await;
     let mut wrong = Vec::new();
     for Case { what, bytes, ends, result } in garbage().into_iter().chain(records()).chain(hellos()) {
         let before = (counted(&lb).await, lb.metric("elbow_tls_handshakes_total", &[("result", result)]).await);
@@ -218,10 +228,18 @@ async fn what_is_no_handshake_ends_that_connection_alone() {
         if ends {
             client.half_close().await;
         }
-        while client.read_some().await.is_some() {}
+        let mut said = Vec::new();
+        while let Some(more) = client.read_some().await {
+            said.extend_from_slice(&more);
+        }
+        // Only where HTTP is spoken is HTTP an answer.
+        let is_told = said.starts_with(b"HTTP/1.1 400 ");
         let took = started.elapsed();
         eventually(&format!("the end of {what} to be counted"), PATIENCE, async || counted(&lb).await > before.0).await;
         let after = lb.metric("elbow_tls_handshakes_total", &[("result", result)]).await;
+        if is_told != (result == "plaintext" && protocol == "https") {
+            wrong.push(format!("{what}: told {:?}", String::from_utf8_lossy(&said)));
+        }
         if after != before.1 + 1.0 || took > ms(1500) {
             wrong.push(format!("{what}: not {result}, or too late: {took:?}"));
         }
