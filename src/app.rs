@@ -26,8 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::follow::{self, Follower};
-use crate::run_file::RunFile;
+use crate::follow::{self, AdminPlace, Follower};
+use crate::run_file::{RunFile, admin_url};
 use crate::settings::{Resolved, Settings};
 use crate::version::{COMMIT, VERSION};
 
@@ -57,6 +57,7 @@ pub struct Running {
 #[derive(Debug)]
 struct Admin {
     address: SocketAddr,
+    is_over_tls: bool,
     stop: oneshot::Sender<()>,
     serving: Owned<std::io::Result<()>>,
 }
@@ -122,6 +123,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let checker = Checker::start(Arc::clone(&live), observer.clone());
     let resolver = Resolver::start(Arc::clone(&live), observer);
     let (store, store_thread) = opened.start(config, sockets, publisher.clone(), Arc::clone(&live), count)?;
+    let certificate = loaded.process.admin_certificate.clone();
     let reloader = Arc::new(Reloader::new(settings.file, loaded.process, store.clone()));
 
     // The admin API, and what tells others where everything is.
@@ -134,10 +136,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         telemetry,
         explainer: workers.explainer(),
         auth: if resolved.asks_for_token { Auth::Token(token) } else { Auth::Off },
+        certificate: certificate.clone(),
     };
     let admin = admin_listener.map(|listener| Admin::start(listener, context)).transpose()?;
-    let admin_address = admin.as_ref().map(|admin| admin.address);
-    let mut follower = Follower::new(Arc::clone(&live), count, access_log.clone(), state_dir, admin_address);
+    let admin_place = admin.as_ref().map(|admin| AdminPlace { address: admin.address, certificate });
+    let mut follower = Follower::new(Arc::clone(&live), count, access_log.clone(), state_dir, admin_place);
     live.taken_up(first_generation).await;
     follower.tell(&live.load()).with_context(|| format!("writing run.json in {}", state_dir.display()))?;
     let follower = Owned(tokio::spawn(follower.follow()));
@@ -258,6 +261,11 @@ impl Running {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
+    /// The URL of the admin API for a client on this machine; absent: it is off.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin.as_ref().map(|admin| admin_url(admin.address, admin.is_over_tls))
+    }
+
     /// Whether the admin API asks for the token.
     pub fn asks_for_token(&self) -> bool {
         self.resolved.asks_for_token
@@ -276,12 +284,12 @@ impl Running {
 
 impl Admin {
     fn start(listener: TcpListener, context: AdminContext) -> anyhow::Result<Self> {
-        let address = listener.local_addr()?;
+        let (address, is_over_tls) = (listener.local_addr()?, context.certificate.is_some());
         let (stop, stopped) = oneshot::channel();
         // An owner that is gone stops it as well.
         let stopped = async { drop(stopped.await) };
         let serving = Owned(tokio::spawn(admin::serve(listener, context, stopped)));
-        Ok(Self { address, stop, serving })
+        Ok(Self { address, is_over_tls, stop, serving })
     }
 
     async fn stop(mut self) {

@@ -1,21 +1,25 @@
-//! How a verb talks to a running elbow: finding it, its token, and the requests to its admin API.
+//! How a verb talks to a running elbow: finding it, its token, and the requests to its admin API. Whom it takes for
+//! that elbow over TLS stands in [`trust`].
 //!
 //! Not here: what is asked and how answers are shown ([`crate::cli`]).
 
+mod trust;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::run_file::RunFile;
 use crate::settings::default_state_dir;
+use trust::Trust;
 
 /// The longest answer that is read, in bytes: the state of far more than ten thousand targets.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -24,9 +28,12 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which elbow")]
 pub struct Connect {
-    /// The admin address of the running elbow, such as http://127.0.0.1:9900 [default: from STATE_DIR/run.json]
+    /// The admin address of the running elbow, such as http://127.0.0.1:9900 or https://elbow.internal:9900 [default: from STATE_DIR/run.json]
     #[arg(long, global = true, env = "ELBOW_ADMIN", value_name = "URL", hide_env_values = true)]
     pub admin: Option<String>,
+    /// A file with the CA of an admin address that --admin names with https:// [default: whom this machine trusts]
+    #[arg(long, global = true, env = "ELBOW_ADMIN_CA", value_name = "FILE", hide_env_values = true)]
+    pub admin_ca: Option<PathBuf>,
     /// The state directory of the running elbow [default: /var/lib/elbow for root, else ~/.local/state/elbow]
     #[arg(long, global = true, env = "ELBOW_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
@@ -42,7 +49,8 @@ pub struct Client {
     /// How that was found, for when nobody answers there.
     says_who: String,
     token: Option<String>,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    trust: Trust,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// The admin API said no.
@@ -78,8 +86,16 @@ impl Client {
             Some(dir) => dir.clone(),
             None => default_state_dir()?,
         };
-        let (base, says_who) = match &connect.admin {
-            Some(url) => (base_of(url)?, "as --admin or ELBOW_ADMIN says".to_owned()),
+        let (base, trust, says_who) = match &connect.admin {
+            Some(url) => {
+                let base = base_of(url)?;
+                let trust = match (base.starts_with("https://"), &connect.admin_ca) {
+                    (false, _) => Trust::Anyone,
+                    (true, Some(file)) => Trust::File(file.clone()),
+                    (true, None) => Trust::Machine,
+                };
+                (base, trust, "as --admin or ELBOW_ADMIN says".to_owned())
+            }
             None => {
                 let run = RunFile::read(&state_dir).with_context(|| format!("{}/run.json", state_dir.display()))?;
                 let Some(run) = run else {
@@ -89,14 +105,20 @@ impl Client {
                         state_dir.display()
                     );
                 };
-                let admin = run.admin.context("that elbow runs with its admin API off")?;
+                let base = run.admin_url.context("that elbow runs with its admin API off")?;
                 let says_who = format!("where process {} was when it wrote {}/run.json", run.pid, state_dir.display());
-                (format!("http://{}", reachable(admin)), says_who)
+                let trust = match (base.starts_with("https://"), run.admin_pin) {
+                    (false, _) => Trust::Anyone,
+                    (true, Some(pin)) => Trust::Pin(pin),
+                    (true, None) => Trust::Machine,
+                };
+                (base, trust, says_who)
             }
         };
         let token = token(connect, &state_dir.join("admin.token"))?;
-        let http = HttpClient::builder(TokioExecutor::new()).build_http();
-        Ok(Self { base, says_who, token, http })
+        let connector = HttpsConnectorBuilder::new().with_tls_config(trust.config()?).https_or_http().enable_http1();
+        let http = HttpClient::builder(TokioExecutor::new()).build(connector.build());
+        Ok(Self { base, says_who, token, trust, http })
     }
 
     /// Asks for a document.
@@ -115,7 +137,7 @@ impl Client {
         let response = self.request(method, path, body).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("the answer of {} broke off: {error}", self.base))?.to_bytes();
+        let body = body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?.to_bytes();
         if !status.is_success() {
             return Err(refusal(status, &body).into());
         }
@@ -145,7 +167,10 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request.body(Full::from(body)).context("the token or the path cannot be sent")?;
         let response = self.http.request(request).await;
-        response.with_context(|| format!("no elbow answers at {}, {}", self.base, self.says_who))
+        response.map_err(|error| match self.trust.told(&self.base, &error) {
+            Some(why) => anyhow!(why),
+            None => anyhow::Error::from(error).context(format!("no elbow answers at {}, {}", self.base, self.says_who)),
+        })
     }
 }
 
@@ -156,24 +181,15 @@ pub fn segment(name: &str) -> String {
 }
 
 fn base_of(url: &str) -> anyhow::Result<String> {
-    if url.starts_with("https://") {
-        bail!("{url}: an admin API over TLS is not available in this version");
-    }
-    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let (scheme, host) = match url.strip_prefix("https://") {
+        Some(host) => ("https", host),
+        None => ("http", url.strip_prefix("http://").unwrap_or(url)),
+    };
+    let host = host.trim_end_matches('/');
     if host.is_empty() || host.contains(['/', '?', '#']) || host.contains("://") {
         bail!("{url:?} is not an admin address such as http://127.0.0.1:9900");
     }
-    Ok(format!("http://{host}"))
-}
-
-/// An elbow that listens on every address is reached on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+    Ok(format!("{scheme}://{host}"))
 }
 
 fn token(connect: &Connect, kept: &std::path::Path) -> anyhow::Result<Option<String>> {
@@ -216,7 +232,8 @@ mod tests {
     fn an_admin_address_is_a_url_or_an_address() {
         assert_eq!(base_of("127.0.0.1:9900").expect("a base"), "http://127.0.0.1:9900");
         assert_eq!(base_of("http://elbow.internal:9900/").expect("a base"), "http://elbow.internal:9900");
-        assert!(base_of("https://127.0.0.1:9900").is_err());
+        assert_eq!(base_of("https://elbow.internal:9900/").expect("a base"), "https://elbow.internal:9900");
+        assert!(base_of("https://").is_err());
         assert!(base_of("ftp://127.0.0.1").is_err());
     }
 

@@ -8,11 +8,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lb::model::ListenerName;
+use lb::model::{CertificateName, ListenerName};
 use lb::state::{Live, Snapshot};
 use lb::telemetry::AccessLog;
 
-use crate::run_file::RunFile;
+use crate::run_file::{RunFile, admin_url};
+
+/// Where the admin API is, and what it shows there.
+#[derive(Debug)]
+pub(crate) struct AdminPlace {
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: Option<CertificateName>,
+}
 
 /// Tells others what snapshots hold.
 #[derive(Debug)]
@@ -22,7 +29,7 @@ pub(crate) struct Follower {
     seat: usize,
     access_log: AccessLog,
     state_dir: PathBuf,
-    admin: Option<SocketAddr>,
+    admin: Option<AdminPlace>,
     /// What `run.json` says; none: nothing yet.
     told: Option<RunFile>,
 }
@@ -34,7 +41,7 @@ impl Follower {
         seat: usize,
         access_log: AccessLog,
         state_dir: &Path,
-        admin: Option<SocketAddr>,
+        admin: Option<AdminPlace>,
     ) -> Self {
         live.take_up(seat, live.load().generation);
         Self { live, seat, access_log, state_dir: state_dir.to_owned(), admin, told: None }
@@ -62,7 +69,15 @@ impl Follower {
     pub(crate) fn tell(&mut self, snapshot: &Snapshot) -> std::io::Result<()> {
         let name = |(name, address): (ListenerName, SocketAddr)| (name.to_string(), address);
         let listeners = bound(snapshot).into_iter().map(name).collect();
-        let run = RunFile { pid: std::process::id(), admin: self.admin, listeners };
+        let admin = self.admin.as_ref();
+        let certificate = admin.and_then(|admin| admin.certificate.as_ref());
+        let run = RunFile {
+            pid: std::process::id(),
+            admin: admin.map(|admin| admin.address),
+            admin_url: admin.map(|admin| admin_url(admin.address, certificate.is_some())),
+            admin_pin: certificate.and_then(|name| Some(snapshot.credentials.get(name)?.facts.public_key.clone())),
+            listeners,
+        };
         if self.told.as_ref() != Some(&run) {
             run.write(&self.state_dir)?;
             self.told = Some(run);

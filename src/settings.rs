@@ -128,7 +128,11 @@ impl std::str::FromStr for AdminListen {
             return Ok(Self::Off);
         }
         // `ELBOW_ADMIN` also tells clients where to go, and they take a URL.
-        let address = value.strip_prefix("http://").unwrap_or(value).trim_end_matches('/');
+        let address = value
+            .strip_prefix("http://")
+            .or_else(|| value.strip_prefix("https://"))
+            .unwrap_or(value)
+            .trim_end_matches('/');
         parse_bind(address).map(Self::At)
     }
 }

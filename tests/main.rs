@@ -7,6 +7,7 @@
 
 mod access_log;
 mod admin;
+mod admin_tls;
 mod balancing;
 mod cli;
 mod connections;

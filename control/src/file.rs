@@ -95,6 +95,7 @@ fn parse_with(
             let faults = declared.faults();
             let fault = |fault| Problem::at_value(&schema::pointer_to(&document, fault), told(&declared, fault));
             found.extend(faults.iter().map(fault));
+            found.extend(unknown_admin_certificate(&process, &declared));
             if found.is_empty() {
                 return Ok(Loaded { process, declared });
             }
@@ -106,6 +107,29 @@ fn parse_with(
     Err(FileError::found(name, text, &tree, problems))
 }
 
+/// That the admin address is to show a certificate that is not there.
+fn unknown_admin_certificate(process: &ProcessSettings, declared: &Declared) -> Option<Problem> {
+    let name = process.admin_certificate.as_ref()?;
+    if declared.certificates.iter().any(|certificate| certificate.name == *name) {
+        return None;
+    }
+    let wrong = Wrong::new(format!("the admin address is to show certificate {name}, which does not exist"));
+    let hint = not_declared(name.as_str(), "certificate", &certificate_names(declared));
+    Some(Problem::at_value("/admin/certificate", wrong.hint(hint)))
+}
+
+/// What may have been meant by a name that is not declared.
+fn not_declared(name: &str, kind: &str, known: &[&str]) -> String {
+    match schema::alike(name, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("declare it with [[{kind}]]"),
+    }
+}
+
+fn certificate_names(declared: &Declared) -> Vec<&str> {
+    declared.certificates.iter().map(|certificate| certificate.name.as_str()).collect()
+}
+
 /// What is wrong between the objects of a file, with what may have been meant.
 fn told(declared: &Declared, fault: &Rejected) -> Wrong {
     let wrong = Wrong::new(fault.to_string());
@@ -115,8 +139,7 @@ fn told(declared: &Declared, fault: &Rejected) -> Wrong {
             (target_group.as_str(), "target_group", known)
         }
         Rejected::DanglingCertificate { certificate, .. } => {
-            let known = declared.certificates.iter().map(|certificate| certificate.name.as_str()).collect();
-            (certificate.as_str(), "certificate", known)
+            (certificate.as_str(), "certificate", certificate_names(declared))
         }
         Rejected::Mismatch { from, target_group, .. } => {
             let fits = if from.is_stream() { "tcp" } else { "http" };
@@ -124,10 +147,7 @@ fn told(declared: &Declared, fault: &Rejected) -> Wrong {
         }
         _ => return wrong,
     };
-    wrong.hint(match schema::alike(missing, &known) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("declare it with [[{kind}]]"),
-    })
+    wrong.hint(not_declared(missing, kind, &known))
 }
 
 /// Where in a file stands what the store refused, if that is about the file: an object with another owner, an address

@@ -555,6 +555,7 @@ fn what_is_written_holds() {
     let process = ProcessSettings {
         admin_listen: None,
         admin_auth: AdminAuth::None,
+        admin_certificate: None,
         state_dir: Some("/srv/elbow".into()),
         workers: 4,
     };

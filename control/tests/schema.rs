@@ -241,13 +241,19 @@ fn global() -> impl Strategy<Value = Global> {
 }
 
 fn process() -> impl Strategy<Value = ProcessSettings> {
-    (option::of(socket_address()), any::<bool>(), option::of("/[a-z/]{1,20}"), 0..=1024usize).prop_map(
-        |(admin_listen, open, state_dir, workers)| {
+    (option::of(socket_address()), any::<bool>(), option::of("/[a-z/]{1,20}"), 0..=1024usize, option::of(name()))
+        .prop_map(|(admin_listen, open, state_dir, workers, certificate)| {
             let loopback = admin_listen.is_none_or(|listen| listen.ip().is_loopback());
             let admin_auth = if open && loopback { AdminAuth::None } else { AdminAuth::Required };
-            ProcessSettings { admin_listen, admin_auth, state_dir: state_dir.map(Into::into), workers }
-        },
-    )
+            let admin_certificate = certificate.map(|name| CertificateName::parse(&name).unwrap());
+            ProcessSettings {
+                admin_listen,
+                admin_auth,
+                admin_certificate,
+                state_dir: state_dir.map(Into::into),
+                workers,
+            }
+        })
 }
 
 fn declared() -> impl Strategy<Value = Declared> {

@@ -35,20 +35,20 @@ fn screen(running: &Running) -> String {
     if listeners.is_empty() {
         let _ = writeln!(text, "  no listener yet: give it a file (-c), --listen, or make one through the admin API");
     }
-    match running.admin() {
+    match running.admin_url() {
         Some(admin) if running.asks_for_token() => {
             let _ = write!(
                 text,
-                "  admin API              http://{admin}\n  its token              {state_dir}/admin.token\n\n\
+                "  admin API              {admin}\n  its token              {state_dir}/admin.token\n\n\
                  Try:\n  {elbow} status --state-dir {state_dir}\n  \
-                 curl -H \"Authorization: Bearer $(cat {state_dir}/admin.token)\" http://{admin}/v1/config\n"
+                 curl -H \"Authorization: Bearer $(cat {state_dir}/admin.token)\" {admin}/v1/config\n"
             );
         }
         Some(admin) => {
             let _ = write!(
                 text,
-                "  admin API              http://{admin}, open to everyone on this machine\n\n\
-                 Try:\n  {elbow} status --state-dir {state_dir}\n  curl http://{admin}/v1/config\n"
+                "  admin API              {admin}, open to everyone on this machine\n\n\
+                 Try:\n  {elbow} status --state-dir {state_dir}\n  curl {admin}/v1/config\n"
             );
         }
         None => text.push_str("  admin API              off\n"),

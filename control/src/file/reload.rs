@@ -126,10 +126,11 @@ async fn in_background<T: Send + 'static>(
 
 /// The keys that a file may not change while the process runs, and has.
 fn takes_restart(before: &ProcessSettings, now: &ProcessSettings) -> Vec<&'static str> {
-    let ProcessSettings { admin_listen, admin_auth, state_dir, workers } = before;
+    let ProcessSettings { admin_listen, admin_auth, admin_certificate, state_dir, workers } = before;
     let changed = [
         ("[admin] listen", *admin_listen != now.admin_listen),
         ("[admin] auth", *admin_auth != now.admin_auth),
+        ("[admin] certificate", *admin_certificate != now.admin_certificate),
         ("[state] dir", *state_dir != now.state_dir),
         ("[workers] count", *workers != now.workers),
     ];

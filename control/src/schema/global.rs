@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb::model;
-use lb::model::{AccessLogDestination, AccessLogFormat, Global};
-use serde_json::{Value, json};
+use lb::model::{AccessLogDestination, AccessLogFormat, CertificateName, Global};
+use serde_json::Value;
 
-use super::notation::{Words, count_usize, duration, duration_text, socket_address, text};
+use super::notation::{Words, count_usize, duration, duration_text, parsed, socket_address, text};
 use super::problem::Wrong;
 use super::reader::Reader;
 use super::{HOUR, acme};
@@ -30,6 +30,8 @@ pub struct ProcessSettings {
     pub admin_listen: Option<SocketAddr>,
     /// Whether the admin API asks for a token.
     pub admin_auth: AdminAuth,
+    /// The certificate that the admin address shows; absent: it speaks HTTP in the clear.
+    pub admin_certificate: Option<CertificateName>,
     /// The state directory; absent: the platform's default.
     pub state_dir: Option<PathBuf>,
     /// How many workers; 0: one for each core.
@@ -50,6 +52,7 @@ impl Default for ProcessSettings {
         Self {
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9900))),
             admin_auth: AdminAuth::Required,
+            admin_certificate: None,
             state_dir: None,
             workers: 0,
         }
@@ -63,6 +66,9 @@ pub struct Admin {
     pub listen: String,
     /// `required`, or `none` (only together with a loopback address).
     pub auth: String,
+    /// The certificate that it shows; absent: it speaks HTTP in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// Where state is kept.
@@ -108,14 +114,18 @@ pub struct AccessLog {
 /// Reads `[admin]`, `[state]` and `[workers]`.
 pub(super) fn read_process(reader: &mut Reader<'_>) -> Option<ProcessSettings> {
     let default = ProcessSettings::default();
-    let (admin_listen, admin_auth) = reader.table("admin", |reader| Some(read_admin(reader, &default)))?;
+    let (admin_listen, admin_auth, admin_certificate) =
+        reader.table("admin", |reader| Some(read_admin(reader, &default)))?;
     let state_dir = reader.table("state", |reader| Some(reader.or("dir", None, |value| path(value).map(Some))))?;
     let workers = reader.table("workers", |reader| Some(reader.or("count", default.workers, count_usize(0..=1024))))?;
-    Some(ProcessSettings { admin_listen, admin_auth, state_dir, workers })
+    Some(ProcessSettings { admin_listen, admin_auth, admin_certificate, state_dir, workers })
 }
 
-fn read_admin(reader: &mut Reader<'_>, default: &ProcessSettings) -> (Option<SocketAddr>, AdminAuth) {
-    reader.later("certificate", &json!(null));
+fn read_admin(
+    reader: &mut Reader<'_>,
+    default: &ProcessSettings,
+) -> (Option<SocketAddr>, AdminAuth, Option<CertificateName>) {
+    let certificate = reader.or("certificate", None, |value| parsed(CertificateName::parse)(value).map(Some));
     let listen = reader.or("listen", default.admin_listen, |value| match value.as_str() {
         Some(OFF) => Ok(None),
         _ => socket_address(value).map(Some),
@@ -127,7 +137,7 @@ fn read_admin(reader: &mut Reader<'_>, default: &ProcessSettings) -> (Option<Soc
         let wrong = Wrong::new(format!("without a token the admin API listens on loopback only, not on {listen}"));
         reader.problem("auth", wrong.hint("write auth = \"required\", or listen = \"127.0.0.1:9900\""));
     }
-    (listen, auth)
+    (listen, auth, certificate)
 }
 
 /// Reads `[limits]`, `[shutdown]`, `[access_log]` and `[acme]`.
@@ -167,7 +177,8 @@ fn path_text(path: &Path) -> String {
 impl From<&ProcessSettings> for Admin {
     fn from(process: &ProcessSettings) -> Self {
         let listen = process.admin_listen.map_or_else(|| OFF.to_owned(), |listen| listen.to_string());
-        Self { listen, auth: AUTH.word(process.admin_auth) }
+        let certificate = process.admin_certificate.as_ref().map(ToString::to_string);
+        Self { listen, auth: AUTH.word(process.admin_auth), certificate }
     }
 }
 

@@ -95,6 +95,7 @@ impl House {
         let reloader = Arc::new(Reloader::new(file.map(|_| path.clone()), process, store.clone()));
         let telemetry = Arc::new(telemetry());
         let context = AdminContext {
+            certificate: None,
             store,
             live: Arc::clone(&live),
             reloader,

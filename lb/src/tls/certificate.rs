@@ -51,6 +51,8 @@ pub struct CertificateFacts {
     pub not_after: SystemTime,
     /// SHA-256 over all of it, in hexadecimal.
     pub fingerprint: String,
+    /// SHA-256 over its public key (SubjectPublicKeyInfo), in hexadecimal.
+    pub public_key: String,
     /// The kind of its key, as in `ECDSA P-256` or `RSA 2048`.
     pub key_type: String,
     /// The common name in whom it is about.
@@ -211,6 +213,7 @@ pub(super) fn facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts
         not_before: time(validity.not_before.timestamp()),
         not_after: time(validity.not_after.timestamp()),
         fingerprint: hexadecimal(digest(&SHA256, certificate).as_ref()),
+        public_key: hexadecimal(digest(&SHA256, parsed.public_key().raw).as_ref()),
         key_type: key_type(parsed.public_key()),
         common_name: common_name(parsed.subject()),
     })

@@ -14,6 +14,7 @@ mod hello;
 mod name;
 mod names;
 mod offer;
+mod outside;
 mod peer;
 mod scratch;
 mod session;
@@ -23,6 +24,7 @@ mod tickets;
 mod turnstile;
 
 pub use certificate::{CertificateFacts, CertificateFault, Credential, read_certificate, read_trust};
+pub use outside::server_config;
 pub use terminator::Terminator;
 pub use tickets::{TICKET_KEY_LIFETIME, Tickets};
 

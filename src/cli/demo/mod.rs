@@ -230,7 +230,7 @@ impl Show {
 }
 
 fn connect(stage: &Stage) -> Connect {
-    Connect { admin: Some(stage.admin.to_string()), state_dir: Some(stage.state_dir()), token_file: None }
+    Connect { admin: Some(stage.admin.to_string()), state_dir: Some(stage.state_dir()), ..Connect::default() }
 }
 
 /// Waits until elbow takes traffic.

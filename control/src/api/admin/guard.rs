@@ -22,14 +22,14 @@ const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/metrics"];
 
 /// Lets a request through, or refuses it.
 pub(super) async fn admit(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    match check(&api.context.auth, request.uri(), request.headers()) {
+    match check(&api.context.auth, api.scheme(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn check(auth: &Auth, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(from) = cross_site(headers) {
+fn check(auth: &Auth, scheme: &str, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(from) = cross_site(scheme, headers) {
         return Err(Problem::new(Kind::CrossSite, format!("the request comes from another site ({from})")));
     }
     match auth {
@@ -51,7 +51,7 @@ fn check(auth: &Auth, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// What gives a browser's request on behalf of another site away.
-fn cross_site(headers: &HeaderMap) -> Option<String> {
+fn cross_site(scheme: &str, headers: &HeaderMap) -> Option<String> {
     let told = |name: &HeaderName, value: &HeaderValue| {
         let value = String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect::<String>();
         format!("{name}: {}", value.escape_debug())
@@ -62,7 +62,8 @@ fn cross_site(headers: &HeaderMap) -> Option<String> {
     }
     let host = headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
     let own = |origin: &HeaderValue| {
-        let authority = origin.as_bytes().strip_prefix(b"http://");
+        let authority = origin.as_bytes().strip_prefix(scheme.as_bytes());
+        let authority = authority.and_then(|rest| rest.strip_prefix(b"://"));
         authority.is_some_and(|authority| !host.is_empty() && authority.eq_ignore_ascii_case(host))
     };
     headers.get_all(ORIGIN).iter().find(|origin| !own(origin)).map(|origin| told(&ORIGIN, origin))

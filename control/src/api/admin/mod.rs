@@ -3,7 +3,7 @@
 //! One file a resource: [`listeners`], [`certificates`], [`target_groups`], [`targets`], [`config`], [`state`], [`cookie_keys`],
 //! [`reload`], [`events`], [`explain`], [`probes`] (alive, ready, metrics). They share [`problem`] (every refusal), [`guard`] (who may ask), [`tags`]
 //! (`ETag`, `If-Match`), [`extract`] (bodies, names, queries), [`wait`] and [`views`] (what representations hold).
-//! [`serve()`] runs it on the control side's runtime, never on a worker.
+//! [`serve()`] runs it, behind TLS where that is asked for ([`secure`]), on the control side's runtime, never on a worker.
 
 mod certificates;
 mod config;
@@ -19,6 +19,7 @@ mod openapi;
 mod probes;
 mod problem;
 mod reload;
+mod secure;
 mod serve;
 mod state;
 mod tags;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use lb::explain::Explainer;
+use lb::model::CertificateName;
 use lb::state::{Live, Snapshot};
 use lb::telemetry::Telemetry;
 use tokio::sync::{Semaphore, watch};
@@ -63,6 +65,8 @@ pub struct AdminContext {
     pub explainer: Explainer,
     /// Who may ask.
     pub auth: Auth,
+    /// The certificate that it shows; absent: it is spoken to in the clear.
+    pub certificate: Option<CertificateName>,
 }
 
 /// Who may use the admin API.
@@ -98,6 +102,11 @@ impl Stopping {
 }
 
 impl Api {
+    /// How URLs of this API begin.
+    fn scheme(&self) -> &'static str {
+        if self.context.certificate.is_some() { "https" } else { "http" }
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.context.live.load()
     }

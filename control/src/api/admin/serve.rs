@@ -8,10 +8,12 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::secure::{Secure, Spoken, use_https};
 use super::{AdminContext, Auth, Stopping, router};
 
 /// The most connections at a time; more wait to be accepted.
@@ -32,14 +34,15 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Serves the admin API until `shutdown` is done, then lets requests end. Waits and event streams end at once.
 ///
 /// # Errors
-/// When it is open to everyone on an address that is not loopback.
+/// When it is open to everyone on an address that is not loopback, or cannot speak TLS.
 pub async fn serve(listener: TcpListener, context: AdminContext, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     if matches!(context.auth, Auth::Off) && !listener.local_addr()?.ip().is_loopback() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "an admin API without a token is for loopback only"));
     }
     let (stop, stopping) = watch::channel(false);
     let stopping = Stopping(stopping);
-    let router = router(context, stopping.clone());
+    let secure = context.certificate.clone().map(|name| Secure::new(name, Arc::clone(&context.live))).transpose()?;
+    let front = Arc::new(Front { secure, router: router(context, stopping.clone()) });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -47,7 +50,7 @@ pub async fn serve(listener: TcpListener, context: AdminContext, shutdown: impl 
         tokio::select! {
             () = &mut shutdown => break,
             (stream, place) = accept(&listener, &places) => {
-                connections.spawn(connection(stream, place, router.clone(), stopping.clone()));
+                connections.spawn(connection(stream, place, Arc::clone(&front), stopping.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -59,6 +62,12 @@ pub async fn serve(listener: TcpListener, context: AdminContext, shutdown: impl 
         connections.shutdown().await;
     }
     Ok(())
+}
+
+/// What connections are met by.
+struct Front {
+    secure: Option<Secure>,
+    router: Router,
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
@@ -75,10 +84,29 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
     }
 }
 
-async fn connection(stream: TcpStream, _place: Option<OwnedSemaphorePermit>, router: Router, mut stopping: Stopping) {
+async fn connection(
+    stream: TcpStream,
+    _place: Option<OwnedSemaphorePermit>,
+    front: Arc<Front>,
+    mut stopping: Stopping,
+) {
     // Neither is vital: a connection without them is slower, or held longer by a client that does not read.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_TIMEOUT_MS);
+    let Some(secure) = &front.secure else { return speak(stream, front.router.clone(), stopping).await };
+    let met = tokio::select! {
+        met = secure.meet(stream) => met,
+        () = stopping.begun() => return,
+    };
+    match met {
+        Ok(Spoken::Tls(stream)) => speak(stream, front.router.clone(), stopping).await,
+        Ok(Spoken::InTheClear(stream)) => speak(stream, Router::new().fallback(use_https), stopping).await,
+        Err(error) => tracing::debug!(%error, "a client of the admin API could not shake hands"),
+    }
+}
+
+/// Speaks HTTP over a connection until either side has had enough.
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, mut stopping: Stopping) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
