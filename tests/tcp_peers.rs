@@ -179,6 +179,26 @@ async fn haproxy_and_nginx_in_front_say_whose_a_request_is() {
 }
 
 #[tokio::test]
+async fn haproxy_as_a_target_is_told_of_tls_that_elbow_ends() {
+    let haproxy = SocketAddr::new(own_address(), 8080);
+    let config = format!(
+        "frontend target\n  mode http\n  bind {haproxy} accept-proxy\n  http-request return status 200 content-type \
+         text/plain lf-string \"%[fc_pp_authority] %[fc_pp_unique_id,length] %[src]\""
+    );
+    let _haproxy = Program::haproxy(&config, haproxy).await;
+    for (protocol, group) in [("https", "http"), ("tls", "tcp")] {
+        let secure = Secure::shop();
+        let check = "protocol = \"http\"\ninterval = \"100ms\"\ntimeout = \"90ms\"";
+        let keys = format!("protocol = \"{group}\"\nsend_proxy = \"v2\"");
+        let setup = Setup::default().group(&keys).health_check(check).target_at("t0", haproxy, "");
+        let lb = secure.before(setup, protocol, "").start().await;
+        lb.until("app", "t0", "healthy").await;
+        let output = secure.curl(lb.web(), "/", &[]).await;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "shop.example 32 127.0.0.1", "{protocol}: {output:?}");
+    }
+}
+
+#[tokio::test]
 async fn haproxy_and_nginx_as_targets_are_told_whose_a_connection_is() {
     let (haproxy, nginx) = (SocketAddr::new(own_address(), 8080), SocketAddr::new(own_address(), 8080));
     let config = format!(
