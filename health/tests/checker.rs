@@ -214,16 +214,18 @@ async fn a_target_that_moves_starts_clean_and_its_old_address_is_let_be() {
 
 #[tokio::test]
 async fn what_leaves_rests_and_is_probed_when_it_is_called_back() {
-    let probed = Probed::start().await;
-    let want = checked(100).target("app", "a", &probed.address());
+    let (probed, other) = (Probed::start().await, Probed::start().await);
+    let want = checked(100).target("app", "a", &probed.address()).target("app", "b", &other.address());
     let (house, _checker) = start(&want);
     house.until_state("a", Healthy).await;
+    house.until_state("b", Healthy).await;
     let _work = house.backend("a").begin(0).expect("takes work");
     house.publish(&want.clone().without("app", "a")).await;
     assert_eq!(house.state("a"), Some(Draining));
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // In the time of two probes of another, it had at most the one that was under way.
+    other.until_probed(other.probes() + 2).await;
     let probes = probed.probes();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    other.until_probed(other.probes() + 3).await;
     assert_eq!(probed.probes(), probes);
     house.publish(&want).await;
     assert_eq!(house.state("a"), Some(Healthy));

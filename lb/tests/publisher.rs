@@ -26,16 +26,17 @@ async fn a_verdict_takes_effect_and_is_told() {
 
 #[tokio::test]
 async fn what_is_in_flight_keeps_a_deregistered_target_until_it_ends() {
-    let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1");
+    let want = Want::new().listener("web", "app").target("app", "a", "127.0.0.1:1").target("app", "b", "127.0.0.1:2");
     let house = House::start(&want);
     let backend = house.backend("a");
-    let work = backend.begin(0).expect("takes work");
-    let generation = house.publisher.publish(want.clone().without("app", "a").wanted()).await;
+    let (work, other) = (backend.begin(0).expect("takes work"), house.backend("b").begin(0).expect("takes work"));
+    let generation = house.publisher.publish(want.clone().without("app", "a").without("app", "b").wanted()).await;
     assert_eq!(generation, house.live.load().generation);
     assert_eq!(house.state("a"), Some(TargetState::Draining));
     assert_eq!(backend.admission(), Admission::None);
     assert!(backend.begin(0).is_none());
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    drop(other);
+    house.until_state("b", None).await;
     assert_eq!(house.state("a"), Some(TargetState::Draining));
     drop(work);
     house.until_state("a", None).await;
