@@ -94,7 +94,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "elbow.toml:3:8: without a token the admin API listens on loopback only, not on 0.0.0.0:9900\n  hint: write auth = \"required\", or listen = \"127.0.0.1:9900\"",
     ),
     // Of a later version.
-    ("[admin]\ncertificate = \"web\"\n", "elbow.toml:2:1: `certificate` is not available in this version"),
+    (
+        "[admin]\ncertificate = \"web\"\n",
+        "elbow.toml:2:15: the admin address is to show certificate web, which does not exist\n  hint: declare it with [[certificate]]",
+    ),
     (
         "[access_log]\nformat = \"elb-classic\"\n",
         "elbow.toml:2:10: format `elb-classic` is not available in this version\n  hint: available: json, combined",
