@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
+use control::acme::AcmeKeeper;
 use control::api::admin::{self, AdminContext, Auth};
 use control::certificates::Keeper;
 use control::file::{FileError, Reloader};
@@ -46,6 +47,7 @@ pub struct Running {
     resolver: Resolver,
     store_thread: StoreThread,
     keeper: Keeper,
+    acme: AcmeKeeper,
     reloader: Arc<Reloader>,
     access_log: AccessLog,
     access_log_thread: AccessLogThread,
@@ -121,7 +123,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
     })?;
     let checker = Checker::start(Arc::clone(&live), observer.clone());
-    let resolver = Resolver::start(Arc::clone(&live), observer);
+    let resolver = Resolver::start(Arc::clone(&live), observer.clone());
     let (store, store_thread) = opened.start(config, sockets, publisher.clone(), Arc::clone(&live), count)?;
     let certificate = loaded.process.admin_certificate.clone();
     let reloader = Arc::new(Reloader::new(settings.file, loaded.process, store.clone()));
@@ -144,6 +146,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     live.taken_up(first_generation).await;
     follower.tell(&live.load()).with_context(|| format!("writing run.json in {}", state_dir.display()))?;
     let follower = Owned(tokio::spawn(follower.follow()));
+    let acme = AcmeKeeper::start(store.clone(), Arc::clone(&live), observer, challenges);
     let keeper = Keeper::start(store, Arc::clone(&live)).await;
     readiness.ready();
 
@@ -157,6 +160,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         resolver,
         store_thread,
         keeper,
+        acme,
         reloader,
         access_log,
         access_log_thread,
@@ -192,6 +196,7 @@ impl Running {
             () = self.resolver.ended() => "the resolver",
             ended = self.store_thread.ended() => ended.err().unwrap_or("the store"),
             () = self.keeper.ended() => "the keeper of certificates",
+            () = self.acme.ended() => "the keeper of automatic certificates",
             () = self.follower.ended() => "the follower",
             () = admin => "the admin API",
         };
@@ -236,7 +241,7 @@ impl Running {
         self.workers.drain();
         tokio::time::sleep(asked.delay).await;
         self.workers.shutdown(asked.timeout).await;
-        drop((self.checker, self.resolver, self.keeper, self.publisher));
+        drop((self.checker, self.resolver, self.keeper, self.acme, self.publisher));
         if let Some(admin) = self.admin {
             admin.stop().await;
         }

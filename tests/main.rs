@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "the harness reads as a vocabulary; nothing outside this binary sees it")]
 
 mod access_log;
+mod acme;
 mod admin;
 mod admin_tls;
 mod balancing;

@@ -5,6 +5,7 @@
 //! and [`secrets`] are made on the first start.
 //! Not here: traffic (crate `lb`) and probes (crate `health`).
 
+pub mod acme;
 pub mod api;
 pub mod certificates;
 pub mod file;

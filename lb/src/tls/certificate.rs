@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -150,9 +150,9 @@ pub(super) fn trust(pem: &str) -> Result<RootCertStore, CertificateFault> {
     Ok(store)
 }
 
-/// A chain and its key, to be shown.
+/// A chain and its key as they are, to be shown to who knows what has to stand in it.
 pub(super) fn certified(chain: &str, key: &str) -> Result<CertifiedKey, CertificateFault> {
-    read(chain, key).map(|(key, _)| key)
+    Ok(CertifiedKey::new(certificates(chain)?, signing_key(key)?))
 }
 
 fn read(chain: &str, key: &str) -> Result<(CertifiedKey, CertificateFacts), CertificateFault> {
@@ -162,11 +162,7 @@ fn read(chain: &str, key: &str) -> Result<(CertifiedKey, CertificateFacts), Cert
         let facts = facts(certificate).map_err(|why| CertificateFault::Malformed(index + 1, why))?;
         first.get_or_insert(facts);
     }
-    let key = any_supported_type(&private_key(key)?).map_err(|error| match error {
-        Error::General(why) => CertificateFault::UnusableKey(why),
-        error => CertificateFault::UnusableKey(error.to_string()),
-    })?;
-    let certified = CertifiedKey::new(chain, key);
+    let certified = CertifiedKey::new(chain, signing_key(key)?);
     match certified.keys_match() {
         Ok(()) => {}
         Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
@@ -185,6 +181,13 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateFa
         }
     }
     if found.is_empty() { Err(CertificateFault::NoCertificate) } else { Ok(found) }
+}
+
+fn signing_key(pem: &str) -> Result<Arc<dyn SigningKey>, CertificateFault> {
+    any_supported_type(&private_key(pem)?).map_err(|error| match error {
+        Error::General(why) => CertificateFault::UnusableKey(why),
+        error => CertificateFault::UnusableKey(error.to_string()),
+    })
 }
 
 fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, CertificateFault> {

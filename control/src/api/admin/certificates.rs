@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use lb::model::{CertificateName, Change, Origin};
+use lb::model::{CertificateName, CertificateSource, Change, Origin};
 use lb::state::Snapshot;
-use lb::tls::read_certificate;
+use lb::tls::{Credential, read_certificate};
 use utoipa::ToSchema;
 
 use super::Api;
@@ -27,11 +27,30 @@ pub(super) struct CertificateView {
     /// The name that clients of the ELB API know it by.
     #[serde(skip_serializing_if = "Option::is_none")]
     arn: Option<String>,
-    /// The certificate and those that vouch for it, in PEM.
-    certificate: String,
+    /// Where it comes from: `api`, `files` or `acme`.
+    source: &'static str,
     /// The file it is read from, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     cert: Option<String>,
+    /// How it goes with it, where an authority issues it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme: Option<AcmeView>,
+    /// What stands in it. Absent while none was issued.
+    #[serde(flatten)]
+    facts: Option<FactsView>,
+    /// The listeners that show it.
+    used_by: Vec<String>,
+    /// Who owns it: `file` or `api`.
+    owner: String,
+    /// The revision that last changed it; its `ETag`.
+    revision: u64,
+}
+
+/// What stands in a certificate.
+#[derive(Debug, serde::Serialize, ToSchema)]
+struct FactsView {
+    /// The certificate and those that vouch for it, in PEM.
+    certificate: String,
     /// Whom it is about.
     subject: String,
     /// The names and addresses it is for.
@@ -50,17 +69,27 @@ pub(super) struct CertificateView {
     fingerprint: String,
     /// The kind of its key, as in `ECDSA P-256`.
     key_type: String,
-    /// The listeners that show it.
-    used_by: Vec<String>,
-    /// Who owns it: `file` or `api`.
-    owner: String,
-    /// The revision that last changed it; its `ETag`.
-    revision: u64,
+}
+
+/// How it goes with a certificate that an authority issues.
+#[derive(Debug, serde::Serialize, ToSchema)]
+struct AcmeView {
+    /// The names that it is to be for.
+    names: Vec<String>,
+    /// When it is renewed, or tried again.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<String>,
+    /// Why the last attempt led to nothing, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
 }
 
 /// Keys of a representation that a write ignores.
 const READ_ONLY: &[&str] = &[
+    "source",
     "cert",
+    "acme",
     "subject",
     "names",
     "issuer",
@@ -80,7 +109,7 @@ const READ_ONLY: &[&str] = &[
 ))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshot();
-    let views: Vec<_> = snapshot.credentials.keys().filter_map(|name| view(&snapshot, name)).collect();
+    let views: Vec<_> = snapshot.config.certificates.keys().filter_map(|name| view(&snapshot, name)).collect();
     tagged(StatusCode::OK, snapshot.config.revision, &views)
 }
 
@@ -168,27 +197,46 @@ fn present(snapshot: &Snapshot, path: &CertificatePath, status: StatusCode) -> R
 }
 
 fn view(snapshot: &Snapshot, name: &CertificateName) -> Option<CertificateView> {
-    let credential = snapshot.credentials.get(name)?;
-    let (held, facts) = (&credential.held, &credential.facts);
+    let held = snapshot.config.certificates.get(name)?;
     let shows =
         |listener: &&lb::model::Listener| listener.tls.as_ref().is_some_and(|tls| tls.certificates.contains(name));
     let listeners = snapshot.config.listeners.values().map(|held| &held.wanted).filter(shows);
-    let files = held.wanted.files();
+    let issuance = snapshot.issuances.get(name);
+    let acme = held.wanted.acme().map(|names| AcmeView {
+        names: names.iter().map(ToString::to_string).collect(),
+        next_at: issuance.and_then(|issuance| issuance.next_at).map(rfc3339),
+        last_error: issuance.and_then(|issuance| issuance.error.as_deref()).map(str::to_owned),
+    });
     Some(CertificateView {
         name: name.to_string(),
         arn: held.wanted.arn.as_deref().map(str::to_owned),
-        certificate: credential.chain().to_owned(),
-        cert: files.map(|files| files.cert.path.to_string_lossy().into_owned()),
-        subject: facts.subject.clone(),
-        names: facts.names.clone(),
-        issuer: facts.issuer.clone(),
-        serial: facts.serial.clone(),
-        not_before: rfc3339(facts.not_before),
-        not_after: rfc3339(facts.not_after),
-        fingerprint: facts.fingerprint.clone(),
-        key_type: facts.key_type.clone(),
+        source: match &held.wanted.source {
+            CertificateSource::Given => "api",
+            CertificateSource::Files(_) => "files",
+            CertificateSource::Acme(_) => "acme",
+        },
+        cert: held.wanted.files().map(|files| files.cert.path.to_string_lossy().into_owned()),
+        acme,
+        facts: snapshot.credentials.get(name).map(|credential| FactsView::of(credential)),
         used_by: listeners.map(|listener| listener.name.to_string()).collect(),
         owner: held.origin.to_string(),
         revision: held.revision,
     })
+}
+
+impl FactsView {
+    fn of(credential: &Credential) -> Self {
+        let facts = &credential.facts;
+        Self {
+            certificate: credential.chain().to_owned(),
+            subject: facts.subject.clone(),
+            names: facts.names.clone(),
+            issuer: facts.issuer.clone(),
+            serial: facts.serial.clone(),
+            not_before: rfc3339(facts.not_before),
+            not_after: rfc3339(facts.not_after),
+            fingerprint: facts.fingerprint.clone(),
+            key_type: facts.key_type.clone(),
+        }
+    }
 }
