@@ -7,6 +7,7 @@
 
 mod access_log;
 mod acme;
+mod acme_unhappy;
 mod admin;
 mod admin_tls;
 mod balancing;
