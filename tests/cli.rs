@@ -70,14 +70,7 @@ async fn a_wrong_file_is_told_with_line_column_and_hint() {
 
 #[tokio::test]
 async fn what_comes_later_is_refused_as_such() {
-    let in_group = |keys: &str| GOOD.replace("name = \"app\"", &format!("name = \"app\"\n{keys}"));
     let later = [
-        in_group("protocol = \"https\""),
-        in_group("tls_verify = \"full\""),
-        GOOD.replace(
-            "[[target_group.target]]",
-            "[target_group.health_check]\nprotocol = \"https\"\n[[target_group.target]]",
-        ),
         format!("{GOOD}[target_group.discovery.ec2]\nport = 80\n"),
         format!("[access_log]\nformat = \"elb-classic\"\n{GOOD}"),
         format!("[elb_api]\ndomain = \"internal\"\n{GOOD}"),

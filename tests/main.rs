@@ -43,4 +43,5 @@ mod tls;
 mod tls_certificates;
 mod tls_hostile;
 mod tls_streams;
+mod tls_targets;
 mod websocket;

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::time::SystemTime;
 
 use lb::model::{
-    Certificate, CertificateSource, Config, Declared, FileStamp, Listener, PrivateKey, SourceFile, TrustFile,
+    Certificate, CertificateSource, Config, Declared, FileStamp, Listener, PrivateKey, SourceFile, TargetGroup,
+    TrustFile,
 };
 use lb::tls::{CertificateFacts, read_certificate, read_trust};
 use time::OffsetDateTime;
@@ -60,21 +61,32 @@ pub(crate) fn fill(declared: &mut Declared, ended: Ended<'_>, now: SystemTime) -
     }
     for (index, listener) in declared.listeners.iter_mut().enumerate() {
         let found = fill_listener(listener);
-        problems.extend(found.err().map(|wrong| Problem::at_value(&pointer_to_trust(index), wrong)));
+        problems.extend(found.err().map(|wrong| Problem::at_value(&pointer_to_client_ca(index), wrong)));
+    }
+    for (index, group) in declared.target_groups.iter_mut().enumerate() {
+        let found = fill_group(group);
+        problems.extend(found.err().map(|wrong| Problem::at_value(&pointer_to_tls_ca(index), wrong)));
     }
     problems
 }
 
-/// Reads the files that imported listeners name.
-pub(crate) fn fill_owned(listeners: &mut [Listener]) -> Result<(), Problem> {
+/// Reads the files that imported listeners and target groups name.
+pub(crate) fn fill_owned(listeners: &mut [Listener], groups: &mut [TargetGroup]) -> Result<(), Problem> {
     for (index, listener) in listeners.iter_mut().enumerate() {
-        fill_listener(listener).map_err(|wrong| Problem::at_value(&pointer_to_trust(index), wrong))?;
+        fill_listener(listener).map_err(|wrong| Problem::at_value(&pointer_to_client_ca(index), wrong))?;
+    }
+    for (index, group) in groups.iter_mut().enumerate() {
+        fill_group(group).map_err(|wrong| Problem::at_value(&pointer_to_tls_ca(index), wrong))?;
     }
     Ok(())
 }
 
-fn pointer_to_trust(listener: usize) -> String {
+fn pointer_to_client_ca(listener: usize) -> String {
     format!("/listener/{listener}/client_ca")
+}
+
+fn pointer_to_tls_ca(group: usize) -> String {
+    format!("/target_group/{group}/tls_ca")
 }
 
 /// Reads the files of a certificate. Answers with the key of the document that is wrong, and why.
@@ -100,8 +112,12 @@ fn fill_certificate(
 
 /// Reads the file of those who vouch for a listener's clients.
 pub(crate) fn fill_listener(listener: &mut Listener) -> Result<(), Wrong> {
-    let Some(ca) = listener.tls.as_mut().and_then(|tls| tls.client_auth.ca_mut()) else { return Ok(()) };
-    fill_trust(ca)
+    listener.tls.as_mut().and_then(|tls| tls.client_auth.ca_mut()).map_or(Ok(()), fill_trust)
+}
+
+/// Reads the file of those who vouch for a group's targets.
+pub(crate) fn fill_group(group: &mut TargetGroup) -> Result<(), Wrong> {
+    group.tls.verify.ca_mut().map_or(Ok(()), fill_trust)
 }
 
 fn fill_trust(ca: &mut TrustFile) -> Result<(), Wrong> {

@@ -6,7 +6,7 @@ use control::file::{self, FileError, Loaded, Style};
 use control::schema::{AdminAuth, ProcessSettings};
 use lb::model::{
     AccessLogDestination, AccessLogFormat, Algorithm, CookieName, Global, HashKey, HealthCheck, HealthCheckProtocol,
-    OnUnavailable, ProbePort, Stickiness, StickyBy, WhenAllUnhealthy,
+    HttpQuestion, OnUnavailable, ProbePort, Stickiness, StickyBy, WhenAllUnhealthy,
 };
 
 fn environment(name: &str) -> Option<String> {
@@ -218,10 +218,57 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
         "protocol = \"tcp\"\nhash_key = \"path\"",
         "2:12: a TCP stream has no path: only its source is known\n  hint: write \"source_ip\"",
     ),
-    ("on_down = \"reset\"", "1:11: `reset` is for groups with protocol = \"tcp\": requests end by themselves"),
-    ("tls_verify = \"full\"", "1:1: `tls_verify` is not available in this version"),
-    ("tls_ca = \"ca.pem\"", "1:1: `tls_ca` is not available in this version"),
-    ("tls_server_name = \"web\"", "1:1: `tls_server_name` is not available in this version"),
+    (
+        "on_down = \"reset\"",
+        "1:11: `reset` is for groups with protocol = \"tcp\" or \"tls\": requests end by themselves",
+    ),
+    ("tls_verify = \"full\"", "1:14: `full` is no tls_verify\n  hint: available: none, ca, pinned"),
+    (
+        "tls_ca = \"ca.pem\"",
+        "1:10: neither the group nor its health check speaks TLS\n  hint: write protocol = \"https\" or \"tls\", there or in [target_group.health_check]",
+    ),
+    (
+        "tls_server_name = \"web\"",
+        "1:19: neither the group nor its health check speaks TLS\n  hint: write protocol = \"https\" or \"tls\", there or in [target_group.health_check]",
+    ),
+    (
+        "tls_pinned_keys = [\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
+        "1:19: neither the group nor its health check speaks TLS\n  hint: write protocol = \"https\" or \"tls\", there or in [target_group.health_check]",
+    ),
+    (
+        "tls_certificate = \"web\"",
+        "1:19: neither the group nor its health check speaks TLS\n  hint: write protocol = \"https\" or \"tls\", there or in [target_group.health_check]",
+    ),
+    (
+        "protocol = \"https\"\ntls_verify = \"ca\"",
+        "2:14: it needs `tls_ca`: a file with the certificates that vouch for targets",
+    ),
+    (
+        "protocol = \"https\"\ntls_ca = \"ca.pem\"",
+        "2:10: it says nothing while certificates of targets are not checked by it\n  hint: write tls_verify = \"ca\"",
+    ),
+    (
+        "protocol = \"tls\"\ntls_verify = \"pinned\"",
+        "2:14: it needs `tls_pinned_keys`: at least one public key\n  hint: write tls_pinned_keys = [\"sha256/BASE64\"]",
+    ),
+    (
+        "protocol = \"tls\"\ntls_verify = \"pinned\"\ntls_pinned_keys = []",
+        "3:19: at least one public key is needed\n  hint: write tls_pinned_keys = [\"sha256/BASE64\"]",
+    ),
+    (
+        "protocol = \"tls\"\ntls_verify = \"pinned\"\ntls_pinned_keys = [\"sha256/AAAA\"]",
+        "3:20: \"sha256/AAAA\" holds no SHA-256 in base64 (44 characters)\n  hint: write the SHA-256 of the key in DER, as curl's --pinnedpubkey",
+    ),
+    (
+        "protocol = \"https\"\ntls_pinned_keys = [\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
+        "2:19: they say nothing while public keys of targets are not checked\n  hint: write tls_verify = \"pinned\"",
+    ),
+    ("protocol = \"https\"\ntls_server_name = \"a b\"", "2:19: \"a b\" is neither a host name nor an address"),
+    (
+        "protocol = \"https\"\ntls_certificate = \"web\"",
+        "2:19: target group app shows certificate web, which does not exist\n  hint: declare it with [[certificate]]",
+    ),
+    ("[target_group.health_check]\nprotocol = \"tls\"\npath = \"/\"", "3:1: `path` means nothing to a tls check"),
     ("when_all_unhealthy = \"fail\"", "1:22: `fail` is no behaviour\n  hint: did you mean `fail_open`?"),
     (
         "[target_group.stickiness]\ntype = \"cookie\"",
@@ -574,7 +621,9 @@ fn what_is_written_holds() {
     assert_eq!((app.algorithm, app.when_all_unhealthy), (Algorithm::ConsistentHash, WhenAllUnhealthy::FailClosed));
     assert_eq!(app.hash_key, HashKey::Header("x-user".into()));
     assert_eq!(app.health_check.port, ProbePort::Fixed(9000));
-    let HealthCheckProtocol::Http { headers, matcher, .. } = &app.health_check.protocol else { panic!("http") };
+    let HealthCheckProtocol::Http(HttpQuestion { headers, matcher, .. }) = &app.health_check.protocol else {
+        panic!("http")
+    };
     let headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(headers, [("Accept", "${x} b"), ("X-Probe", "a")]);
     assert!(matcher.holds(301) && !matcher.holds(201));

@@ -12,10 +12,10 @@ use control::schema::{
 };
 use lb::model::{
     AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
-    Ejection, Forward, Global, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, Listener, ListenerName,
-    ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol,
-    SendProxy, Shutdown, SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, Threshold,
-    TlsPolicy, TrustFile, Weight, WhenAllUnhealthy,
+    Ejection, Forward, Global, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, HttpQuestion, Listener,
+    ListenerName, ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort,
+    ProxyProtocol, PublicKeyPin, SendProxy, Shutdown, SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId,
+    TargetProtocol, TargetTls, Threshold, TlsPolicy, TlsVerify, TrustFile, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,13 +103,18 @@ fn health_check_protocol() -> impl Strategy<Value = HealthCheckProtocol> {
         Matcher::parse(&ranges.into_iter().map(range).collect::<Vec<_>>().join(",")).unwrap()
     });
     let http = ("/[a-z0-9/?=&%-]{0,20}", option::of("[a-z0-9.]{1,20}"), headers, matcher);
-    let http = http.prop_map(|(path, host, headers, matcher)| HealthCheckProtocol::Http {
+    let http = http.prop_map(|(path, host, headers, matcher)| HttpQuestion {
         path: path.into(),
         host: host.map(Into::into),
         headers: headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         matcher,
     });
-    prop_oneof![Just(HealthCheckProtocol::Tcp), http]
+    prop_oneof![
+        Just(HealthCheckProtocol::Tcp),
+        Just(HealthCheckProtocol::Tls),
+        http.clone().prop_map(HealthCheckProtocol::Http),
+        http.prop_map(HealthCheckProtocol::Https),
+    ]
 }
 
 fn health_check() -> impl Strategy<Value = HealthCheck> {
@@ -150,6 +155,20 @@ fn ejection() -> impl Strategy<Value = Ejection> {
     })
 }
 
+fn target_tls() -> impl Strategy<Value = TargetTls> {
+    let verify = prop_oneof![
+        Just(TlsVerify::None),
+        Just(TlsVerify::Ca(TrustFile { file: SourceFile::at("/etc/elbow/ca.pem"), pem: "".into() })),
+        vec(any::<[u8; 32]>().prop_map(PublicKeyPin), 1..4).prop_map(TlsVerify::Pinned),
+    ];
+    let server_name = option::of("[a-z]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z]{2,5}){0,2}");
+    (verify, server_name, option::of(name())).prop_map(|(verify, server_name, certificate)| TargetTls {
+        verify,
+        server_name: server_name.map(Into::into),
+        certificate: certificate.map(|name| CertificateName::parse(&name).unwrap()),
+    })
+}
+
 fn target_group() -> impl Strategy<Value = TargetGroup> {
     let algorithm = prop::sample::select(vec![
         Algorithm::RoundRobin,
@@ -175,15 +194,32 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(0..=3_600_000),
     );
     let counts = (0..=100_000usize, 0..=10_000_000usize);
-    let speaks = (any::<bool>(), prop::sample::select(vec![SendProxy::Off, SendProxy::V1, SendProxy::V2]));
+    let send_proxy = prop::sample::select(vec![SendProxy::Off, SendProxy::V1, SendProxy::V2]);
+    let speaks = (any::<bool>(), any::<bool>(), target_tls(), send_proxy);
     let live = (option::of(stickiness()), ejection(), health_check());
     (name(), speaks, (algorithm, hash_key), all_unhealthy, times, counts, live).prop_map(
-        |(name, (is_stream, send_proxy), (algorithm, hash_key), when_all_unhealthy, times, counts, live)| {
+        |(
+            name,
+            (is_stream, is_secure, tls, send_proxy),
+            (algorithm, hash_key),
+            when_all_unhealthy,
+            times,
+            counts,
+            live,
+        )| {
             let (stickiness, ejection, health_check) = live;
             let sticky_stream = |sticky: &Stickiness| sticky.by == StickyBy::SourceIp;
+            let speaks_tls = is_secure || HealthCheckProtocol::is_over_tls(&health_check.protocol);
             TargetGroup {
                 name: GroupName::parse(&name).unwrap(),
-                protocol: if is_stream { TargetProtocol::Tcp } else { TargetProtocol::Http },
+                protocol: match (is_stream, is_secure) {
+                    (true, true) => TargetProtocol::Tls,
+                    (true, false) => TargetProtocol::Tcp,
+                    (false, true) => TargetProtocol::Https,
+                    (false, false) => TargetProtocol::Http,
+                },
+                // In a group that speaks no TLS it has no place.
+                tls: if speaks_tls { tls } else { TargetTls::default() },
                 send_proxy,
                 // Each of the two has a place in one of the two kinds of groups only.
                 on_down: if is_stream { OnDown::Reset } else { OnDown::Keep },

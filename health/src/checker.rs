@@ -8,20 +8,20 @@ use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use lb::model::{GroupName, HealthCheck, ProbePort, SendProxy};
 use lb::state::{BackendId, HealthState, Live, Member, Observation, Observer, Pool, Snapshot, TargetState, Verdict};
 use lb::telemetry::GroupMetrics;
+use lb::tls::Originator;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::judge::Judge;
-use crate::probe::{self, Failure, Probe};
+use crate::probe::{self, Failure, Probe, Whom};
 use crate::schedule::Schedule;
 
 /// How many probes may be under way at once. More wait, in the order in which they are due.
@@ -84,6 +84,7 @@ struct Task {
 struct Check {
     wanted: HealthCheck,
     send_proxy: SendProxy,
+    originator: Option<Arc<Originator>>,
     probe: Arc<dyn Probe>,
     metrics: Arc<GroupMetrics>,
 }
@@ -92,7 +93,7 @@ struct Check {
 #[derive(Debug)]
 struct Watched {
     check: Arc<Check>,
-    address: SocketAddr,
+    whom: Whom,
     schedule: Schedule,
     judge: Judge,
     doing: Doing,
@@ -145,8 +146,8 @@ impl Task {
         for pool in snapshot.groups().filter(|pool| pool.used) {
             let check = self.check_of(pool);
             for member in pool.members.iter() {
-                if let Some(address) = probe_address(member, &check.wanted) {
-                    self.watch(member, address, &check, snapshot.generation);
+                if let Some(whom) = whom(member, &check.wanted) {
+                    self.watch(member, whom, &check, snapshot.generation);
                 }
             }
         }
@@ -163,29 +164,30 @@ impl Task {
     fn check_of(&mut self, pool: &Pool) -> Arc<Check> {
         let wanted = &pool.group.health_check;
         let known = self.checks.get(&pool.forward.target_group);
-        let send_proxy = pool.group.send_proxy;
+        let (send_proxy, originator) = (pool.group.send_proxy, pool.check_tls.as_ref());
         let same = |check: &&Arc<Check>| {
             let same_question = check.wanted == *wanted && check.send_proxy == send_proxy;
-            same_question && Arc::ptr_eq(&check.metrics, &pool.metrics)
+            let same_tls = check.originator.as_ref().map(Arc::as_ptr) == originator.map(Arc::as_ptr);
+            same_question && same_tls && Arc::ptr_eq(&check.metrics, &pool.metrics)
         };
         if let Some(check) = known.filter(same) {
             return Arc::clone(check);
         }
         let metrics = Arc::clone(&pool.metrics);
-        let check =
-            Arc::new(Check { wanted: wanted.clone(), send_proxy, probe: probe::build(wanted, send_proxy), metrics });
+        let (wanted, probe) = (wanted.clone(), probe::build(wanted, send_proxy, originator));
+        let check = Arc::new(Check { wanted, send_proxy, originator: originator.cloned(), probe, metrics });
         self.checks.insert(pool.forward.target_group.clone(), Arc::clone(&check));
         check
     }
 
-    fn watch(&mut self, member: &Member, address: SocketAddr, check: &Arc<Check>, generation: u64) {
+    fn watch(&mut self, member: &Member, whom: Whom, check: &Arc<Check>, generation: u64) {
         let id = member.backend.id;
         let now = Instant::now();
         let watched = match self.watched.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let identity = self.identities.hash_one((&member.backend.group, &member.backend.target, address));
-                let watched = entry.insert(Watched::new(member, address, identity, check));
+                let identity = self.identities.hash_one((&member.backend.group, &member.backend.target, whom.address));
+                let watched = entry.insert(Watched::new(member, whom.clone(), identity, check));
                 self.due.push(Reverse((now, id)));
                 watched.doing = Doing::Waiting(now);
                 watched
@@ -196,10 +198,10 @@ impl Task {
             watched.rest();
             return;
         }
-        if !Arc::ptr_eq(&watched.check, check) || watched.address != address {
-            let identity = self.identities.hash_one((&member.backend.group, &member.backend.target, address));
+        if !Arc::ptr_eq(&watched.check, check) || watched.whom != whom {
+            let identity = self.identities.hash_one((&member.backend.group, &member.backend.target, whom.address));
             watched.rest();
-            watched.change(address, identity, check);
+            watched.change(whom, identity, check);
             let due = self.began + watched.schedule.from(now - self.began);
             watched.wait(id, due, &mut self.due);
         }
@@ -218,8 +220,8 @@ impl Task {
             if !matches!(watched.doing, Doing::Waiting(due) if due == at) {
                 continue;
             }
-            let (probe, address) = (Arc::clone(&watched.check.probe), watched.address);
-            let handle = self.probes.spawn(async move { probe.probe(address).await });
+            let (probe, whom) = (Arc::clone(&watched.check.probe), watched.whom.clone());
+            let handle = self.probes.spawn(async move { probe.probe(&whom).await });
             self.probed.insert(handle.id(), id);
             watched.doing = Doing::Probing(now, handle);
         }
@@ -250,7 +252,7 @@ impl Task {
 }
 
 impl Watched {
-    fn new(member: &Member, address: SocketAddr, identity: u64, check: &Arc<Check>) -> Self {
+    fn new(member: &Member, whom: Whom, identity: u64, check: &Arc<Check>) -> Self {
         let verdict = match member.state {
             TargetState::Healthy | TargetState::Ejected => Verdict::Healthy,
             TargetState::Unhealthy => Verdict::Unhealthy,
@@ -258,7 +260,7 @@ impl Watched {
         };
         Self {
             check: Arc::clone(check),
-            address,
+            whom,
             schedule: Schedule::new(identity, check.wanted.interval),
             judge: Judge::new(verdict),
             doing: Doing::Resting,
@@ -269,9 +271,9 @@ impl Watched {
     }
 
     /// Takes on another check: the verdict stands, the count starts again.
-    fn change(&mut self, address: SocketAddr, identity: u64, check: &Arc<Check>) {
+    fn change(&mut self, whom: Whom, identity: u64, check: &Arc<Check>) {
         self.check = Arc::clone(check);
-        self.address = address;
+        self.whom = whom;
         self.schedule = Schedule::new(identity, check.wanted.interval);
         self.judge.restart();
     }
@@ -299,7 +301,7 @@ impl Watched {
         }
         let now = SystemTime::now();
         let reason = match (verdict, outcome) {
-            (Verdict::Healthy, Ok(())) => format!("passes its check: {}", self.check.probe.describe(self.address)),
+            (Verdict::Healthy, Ok(())) => format!("passes its check: {}", self.check.probe.describe(self.whom.address)),
             (Verdict::Initial | Verdict::Unhealthy, Err(failure)) => {
                 let since = *self.failing_since.get_or_insert(now);
                 format!("{failure}, failing since {}", in_words(since))
@@ -320,23 +322,25 @@ impl Watched {
     }
 }
 
-/// Where a member is probed, if it has an address yet.
-fn probe_address(member: &Member, check: &HealthCheck) -> Option<SocketAddr> {
+/// Whom to probe for a member, if it has an address yet.
+fn whom(member: &Member, check: &HealthCheck) -> Option<Whom> {
     let mut address = member.backend.address?;
     if let ProbePort::Fixed(port) = check.port {
         address.set_port(port);
     }
-    Some(address)
+    Some(Whom { address, host: member.held.declared.address.host.clone() })
 }
 
 /// Whether nothing has changed that matters here: the same backends, checked in the same way. A verdict makes a new
 /// snapshot, and with many targets that is most of them.
 fn same_to_check(old: &Snapshot, new: &Snapshot) -> bool {
     let same_member = |(old, new): (&Member, &Member)| {
-        old.backend.id == new.backend.id && old.leaves_at.is_some() == new.leaves_at.is_some()
+        let same_host = old.held.declared.address.host == new.held.declared.address.host;
+        same_host && old.backend.id == new.backend.id && old.leaves_at.is_some() == new.leaves_at.is_some()
     };
     let same_pool = |(old, new): (&Arc<Pool>, &Arc<Pool>)| {
-        let same_check = Arc::ptr_eq(&old.group, &new.group) && Arc::ptr_eq(&old.metrics, &new.metrics);
+        let same_tls = old.check_tls.as_ref().map(Arc::as_ptr) == new.check_tls.as_ref().map(Arc::as_ptr);
+        let same_check = same_tls && Arc::ptr_eq(&old.group, &new.group) && Arc::ptr_eq(&old.metrics, &new.metrics);
         let same_members =
             || old.members.len() == new.members.len() && old.members.iter().zip(&*new.members).all(same_member);
         Arc::ptr_eq(old, new) || (same_check && old.used == new.used && same_members())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::house::{DEADLINE, House};
 use common::{Want, group_name};
 use health::Checker;
-use lb::model::{HealthCheckProtocol, Matcher, Threshold};
+use lb::model::{HealthCheckProtocol, HttpQuestion, Matcher, Threshold};
 use lb::state::TargetState::{Draining, Healthy, Initial, Unhealthy, Unused};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -99,12 +99,12 @@ fn checked(interval_ms: u64) -> Want {
         let check = &mut group.health_check;
         check.interval = Duration::from_millis(interval_ms);
         check.timeout = Duration::from_millis(interval_ms) / 2;
-        check.protocol = HealthCheckProtocol::Http {
+        check.protocol = HealthCheckProtocol::Http(HttpQuestion {
             path: "/".into(),
             host: None,
             headers: Vec::new(),
             matcher: Matcher::parse("200-299").expect("legal"),
-        };
+        });
     })
 }
 

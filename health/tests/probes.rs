@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lb::model::{HealthCheck, HealthCheckProtocol, Matcher, ProbePort, SendProxy, Threshold};
+use lb::model::{HealthCheck, HealthCheckProtocol, HttpQuestion, Matcher, ProbePort, SendProxy, Threshold};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ fn http(matcher: &str) -> HealthCheck {
 fn http_with(path: &str, host: Option<&str>, headers: &[(&str, &str)], matcher: &str) -> HealthCheck {
     let headers = headers.iter().map(|(name, value)| (Arc::from(*name), Arc::from(*value))).collect();
     let matcher = Matcher::parse(matcher).unwrap();
-    check(HealthCheckProtocol::Http { path: path.into(), host: host.map(Arc::from), headers, matcher })
+    check(HealthCheckProtocol::Http(HttpQuestion { path: path.into(), host: host.map(Arc::from), headers, matcher }))
 }
 
 /// Serves one connection, and says afterwards how long it was until the probe closed it and what it had asked.
@@ -74,7 +74,7 @@ async fn say(answer: &'static [u8]) -> (SocketAddr, oneshot::Receiver<String>) {
 /// Probes, and sees that it is over in time.
 async fn probe(check: &HealthCheck, address: SocketAddr) -> Result<(), String> {
     let began = Instant::now();
-    let outcome = health::probe::build(check, SendProxy::Off).probe(address).await;
+    let outcome = health::probe::build(check, SendProxy::Off, None).probe(&address.into()).await;
     assert!(began.elapsed() < TIMEOUT + SLACK, "the probe took {:?}", began.elapsed());
     outcome
 }

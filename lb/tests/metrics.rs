@@ -79,7 +79,7 @@ fn promtool_says(text: &str) -> Option<String> {
 #[test]
 fn every_metric_has_samples_and_promtool_is_silent() {
     let raw = Listener { protocol: ListenerProtocol::Tcp, ..listener("raw", Forward::to(group_name("db"))) };
-    let streams = Want::new().group("db").set("db", |group| group.protocol = TargetProtocol::Tcp);
+    let streams = Want::new().group("db").set("db", |group| group.protocol = TargetProtocol::Tls);
     let streams = streams.with(&Change::PutListener(Origin::Api, raw)).target("db", "a", "127.0.0.1:1");
     let text = render(&three_targets(), &telemetry(), true);
     let name = CertificateName::parse("automatic").unwrap();

@@ -12,6 +12,7 @@ mod secure;
 mod selftest;
 mod setup;
 mod stream;
+mod tls_target;
 mod upstream;
 mod wire;
 
@@ -27,6 +28,7 @@ pub use pebble::Pebble;
 pub use secure::{Secure, run};
 pub use setup::Setup;
 pub use stream::{Stream, StreamTarget};
+pub use tls_target::{TOLD, TlsTarget, pin_of};
 pub use upstream::{Act, Gate, Request, Upstream, answer, own_address, raw};
 pub use wire::Broken;
 

@@ -67,6 +67,11 @@ impl Secure {
         self.directory.path().join(name)
     }
 
+    /// Its certificates, as tables of the configuration.
+    pub fn tables(&self) -> &str {
+        &self.tables
+    }
+
     /// What elbow is started with: the listener `web` shows all certificates, with more keys of it.
     pub fn setup(&self, upstreams: &[&Upstream], keys: &str) -> Setup {
         self.before(Setup::targets(upstreams), "https", keys)

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lb::model::{
-    Certificate, CertificateName, Change, Config, FileStamp, Held, Listener, ObjectRef, SourceFile, TicketKey,
-    TicketKeys,
+    Certificate, CertificateName, Change, Config, FileStamp, Held, Listener, ObjectRef, Origin, SourceFile,
+    TargetGroup, TicketKey, TicketKeys,
 };
 use lb::state::{Live, Snapshot};
 use lb::tls::TICKET_KEY_LIFETIME;
 use rand::RngCore;
 use tokio::task::JoinHandle;
 
-use super::{Ended, day, fill_certificate, fill_listener, validity};
+use super::{Ended, day, fill_certificate, fill_group, fill_listener, validity};
+use crate::schema::Wrong;
 use crate::store::{Precondition, Refused, Store};
 
 /// How often files are looked at. A file that changed is taken over once two looks in a row find it the same.
@@ -103,7 +104,12 @@ impl Task {
         }
         for held in config.listeners.values() {
             if self.is_due(ObjectRef::Listener(held.wanted.name.clone()), held.revision, files_of_listener(held)) {
-                self.take_over_trust(held).await;
+                self.take_over_trust(held, fill_listener, Change::PutListener, "client_ca changed").await;
+            }
+        }
+        for held in config.groups.values().map(|group| &group.settings) {
+            if self.is_due(ObjectRef::TargetGroup(held.wanted.name.clone()), held.revision, files_of_group(held)) {
+                self.take_over_trust(held, fill_group, Change::PutTargetGroup, "tls_ca changed").await;
             }
         }
     }
@@ -111,7 +117,9 @@ impl Task {
     /// Looks at every file that something was read from.
     fn look(&mut self, config: &Config) {
         let certificates = config.certificates.values().flat_map(|held| files_of_certificate(held));
-        let files = certificates.chain(config.listeners.values().flat_map(|held| files_of_listener(held)));
+        let listeners = config.listeners.values().flat_map(|held| files_of_listener(held));
+        let groups = config.groups.values().flat_map(|group| files_of_group(&group.settings));
+        let files = certificates.chain(listeners).chain(groups);
         let before = std::mem::take(&mut self.looked);
         for SourceFile { path, .. } in files {
             if !self.looked.contains_key(path) {
@@ -160,20 +168,24 @@ impl Task {
         self.apply(change, ObjectRef::Certificate(name), held.revision, "its files changed").await;
     }
 
-    async fn take_over_trust(&self, held: &Held<Listener>) {
-        let mut listener = held.wanted.clone();
-        let name = listener.name.clone();
-        let read = move || fill_listener(&mut listener).map(|()| listener).map_err(|wrong| wrong.to_string());
-        let listener = match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(listener)) if listener == held.wanted => return,
-            Ok(Ok(listener)) => listener,
-            Ok(Err(why)) => {
-                return tracing::warn!(listener = %name, "client_ca changed, and the old one stays in use: {why}");
-            }
+    /// Reads those who vouch for others once more, for a listener or a target group.
+    async fn take_over_trust<T: Trusting>(
+        &self,
+        held: &Held<T>,
+        fill: fn(&mut T) -> Result<(), Wrong>,
+        change: fn(Origin, T) -> Change,
+        what_changed: &str,
+    ) {
+        let mut wanted = held.wanted.clone();
+        let object = wanted.object();
+        let read = move || fill(&mut wanted).map(|()| wanted).map_err(|wrong| wrong.to_string());
+        let wanted = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(wanted)) if wanted == held.wanted => return,
+            Ok(Ok(wanted)) => wanted,
+            Ok(Err(why)) => return tracing::warn!(%object, "{what_changed}, and the old one stays in use: {why}"),
             Err(_) => return,
         };
-        let change = Change::PutListener(held.origin, listener);
-        self.apply(change, ObjectRef::Listener(name), held.revision, "client_ca changed").await;
+        self.apply(change(held.origin, wanted), object, held.revision, what_changed).await;
     }
 
     async fn apply(&self, change: Change, object: ObjectRef, revision: u64, why: &str) {
@@ -228,6 +240,27 @@ impl Task {
             self.warned.insert(name.clone(), Instant::now());
         }
     }
+}
+
+/// What names a file of those who vouch for others.
+trait Trusting: Clone + PartialEq + Send + 'static {
+    fn object(&self) -> ObjectRef;
+}
+
+impl Trusting for Listener {
+    fn object(&self) -> ObjectRef {
+        ObjectRef::Listener(self.name.clone())
+    }
+}
+
+impl Trusting for TargetGroup {
+    fn object(&self) -> ObjectRef {
+        ObjectRef::TargetGroup(self.name.clone())
+    }
+}
+
+fn files_of_group(held: &Held<TargetGroup>) -> impl Iterator<Item = &SourceFile> {
+    held.wanted.tls.verify.ca().map(|ca| &ca.file).into_iter()
 }
 
 fn files_of_certificate(held: &Held<Certificate>) -> impl Iterator<Item = &SourceFile> {

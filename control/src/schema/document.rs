@@ -94,9 +94,13 @@ pub(crate) fn pointer_to(document: &Value, rejected: &Rejected) -> String {
         Rejected::DanglingForward { listener, .. } | Rejected::Mismatch { listener, .. } => {
             listener_in(document, listener.as_str()).map(|place| format!("{place}/target_group"))
         }
-        Rejected::DanglingCertificate { listener, .. } => {
-            listener_in(document, listener.as_str()).map(|place| format!("{place}/certificates"))
+        Rejected::DanglingCertificate { by: ObjectRef::Listener(name), .. } => {
+            listener_in(document, name.as_str()).map(|place| format!("{place}/certificates"))
         }
+        Rejected::DanglingCertificate { by: ObjectRef::TargetGroup(name), .. } => {
+            group_in(document, name).map(|(place, _)| format!("{place}/tls_certificate"))
+        }
+        Rejected::DanglingCertificate { .. } => None,
         Rejected::SameBind(_, second) => listener_in(document, second.as_str()).map(|place| format!("{place}/bind")),
         Rejected::InUse { .. } => None,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lb::model;
-use lb::model::{HealthCheckProtocol, Matcher, ProbePort, Threshold};
+use lb::model::{HealthCheckProtocol, HttpQuestion, Matcher, ProbePort, Threshold};
 use serde_json::{Value, json};
 
 use super::notation::{Words, duration, duration_text, parsed, text};
@@ -14,8 +14,8 @@ use super::{MINUTE, MS};
 
 const PROTOCOL: Words<Protocol> = Words {
     what: "health check protocol",
-    now: &[("http", Protocol::Http), ("tcp", Protocol::Tcp)],
-    later: &["https", "tls"],
+    now: &[("http", Protocol::Http), ("https", Protocol::Https), ("tcp", Protocol::Tcp), ("tls", Protocol::Tls)],
+    later: &[],
 };
 const HTTP_ONLY: [&str; 4] = ["path", "host", "headers", "matcher"];
 const TRAFFIC_PORT: &str = "traffic-port";
@@ -27,10 +27,10 @@ const HEADERS_TAKEN: [&str; 6] = ["host", "connection", "content-length", "trans
 /// How targets of a group are checked.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct HealthCheck {
-    /// `http` or `tcp`.
+    /// `http` or `https`; `tcp` or `tls`. Over TLS, targets are asked as the group's `tls_*` say.
     #[schema(required = false, default = "http")]
     pub protocol: String,
-    /// The path of the request. HTTP only, as are `host`, `headers` and `matcher`.
+    /// The path of the request. `http` and `https` only, as are `host`, `headers` and `matcher`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(default = "/")]
     pub path: Option<String>,
@@ -77,17 +77,22 @@ pub(crate) enum PortSchema {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Http,
+    Https,
     Tcp,
+    Tls,
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::HealthCheck> {
     let protocol = match reader.or("protocol", Protocol::Http, |value| PROTOCOL.parse(value)) {
-        Protocol::Http => read_http(reader),
+        Protocol::Http => HealthCheckProtocol::Http(read_question(reader)),
+        Protocol::Https => HealthCheckProtocol::Https(read_question(reader)),
         Protocol::Tcp => {
-            for key in HTTP_ONLY {
-                reader.refuse(key, || Wrong::new(format!("`{key}` means nothing to a tcp check")));
-            }
+            refuse_question(reader, "tcp");
             HealthCheckProtocol::Tcp
+        }
+        Protocol::Tls => {
+            refuse_question(reader, "tls");
+            HealthCheckProtocol::Tls
         }
     };
     let default = model::HealthCheck::new(protocol);
@@ -110,8 +115,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::HealthCheck> {
     Some(check)
 }
 
-fn read_http(reader: &mut Reader<'_>) -> HealthCheckProtocol {
-    HealthCheckProtocol::Http {
+fn refuse_question(reader: &mut Reader<'_>, protocol: &str) {
+    for key in HTTP_ONLY {
+        reader.refuse(key, || Wrong::new(format!("`{key}` means nothing to a {protocol} check")));
+    }
+}
+
+fn read_question(reader: &mut Reader<'_>) -> HttpQuestion {
+    HttpQuestion {
         path: reader.or("path", "/".into(), path),
         host: reader.or("host", None, host),
         headers: reader.or("headers", Vec::new(), headers),
@@ -194,8 +205,14 @@ fn short(text: &str) -> Result<Arc<str>, Wrong> {
 
 impl From<&model::HealthCheck> for HealthCheck {
     fn from(check: &model::HealthCheck) -> Self {
+        let (protocol, question) = match &check.protocol {
+            HealthCheckProtocol::Tcp => (Protocol::Tcp, None),
+            HealthCheckProtocol::Tls => (Protocol::Tls, None),
+            HealthCheckProtocol::Http(question) => (Protocol::Http, Some(question)),
+            HealthCheckProtocol::Https(question) => (Protocol::Https, Some(question)),
+        };
         let mut written = Self {
-            protocol: PROTOCOL.word(Protocol::Tcp),
+            protocol: PROTOCOL.word(protocol),
             path: None,
             port: match check.port {
                 ProbePort::Traffic => json!(TRAFFIC_PORT),
@@ -209,9 +226,8 @@ impl From<&model::HealthCheck> for HealthCheck {
             unhealthy_threshold: check.unhealthy_threshold.get().into(),
             matcher: None,
         };
-        if let HealthCheckProtocol::Http { path, host, headers, matcher } = &check.protocol {
+        if let Some(HttpQuestion { path, host, headers, matcher }) = question {
             let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-            written.protocol = PROTOCOL.word(Protocol::Http);
             written.path = Some(path.to_string());
             written.host = Some(host.as_deref().unwrap_or_default().to_owned());
             written.headers = Some(headers.collect());

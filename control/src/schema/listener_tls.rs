@@ -1,11 +1,12 @@
 //! The keys of `[[listener]]` that are about TLS.
 
-use lb::model::{CertificateName, ClientAuth, ListenerProtocol, ListenerTls, SourceFile, TlsPolicy, TrustFile};
+use lb::model::{CertificateName, ClientAuth, ListenerProtocol, ListenerTls, TlsPolicy};
 use serde_json::Value;
 
 use super::notation::{Words, parsed, text};
 use super::problem::Wrong;
 use super::reader::{Reader, alike};
+use super::target_tls::trust_file;
 
 /// More than anybody shows at one listener.
 const CERTIFICATES_MAX: usize = 1000;
@@ -35,10 +36,7 @@ pub(super) fn read(reader: &mut Reader<'_>, protocol: ListenerProtocol) -> Optio
     let certificates = named.unwrap_or_default();
     let policy = reader.or("tls_policy", TlsPolicy::default(), policy);
     let asked = reader.or("client_auth", Asked::Off, |value| CLIENT_AUTH.parse(value));
-    let ca = reader.or("client_ca", None, |value| match value {
-        Value::Null => Ok(None),
-        value => text(value).map(|path| Some(TrustFile { file: SourceFile::at(path), pem: "".into() })),
-    });
+    let ca = reader.or("client_ca", None, trust_file);
     let alpn = reader.or("alpn", Vec::new(), protocols);
     if !alpn.is_empty() && protocol != ListenerProtocol::Tls {
         let wrong = Wrong::new("it is for listeners that pass on what is within TLS");

@@ -23,6 +23,7 @@ mod reader;
 mod stickiness;
 mod target;
 mod target_group;
+mod target_tls;
 
 use std::time::Duration;
 

@@ -3,18 +3,27 @@
 use std::time::Duration;
 
 use lb::model;
-use lb::model::{Algorithm, GroupName, HashKey, OnDown, SendProxy, StickyBy, TargetProtocol, WhenAllUnhealthy};
+use lb::model::{
+    Algorithm, GroupName, HashKey, OnDown, SendProxy, StickyBy, TargetProtocol, TlsVerify, WhenAllUnhealthy,
+};
 use serde_json::json;
 
 use super::notation::{Words, count_usize, duration, duration_text, parsed};
 use super::problem::Wrong;
 use super::reader::Reader;
-use super::{Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, ejection, health_check, stickiness, target};
+use super::{
+    Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, ejection, health_check, stickiness, target, target_tls,
+};
 
 const PROTOCOL: Words<TargetProtocol> = Words {
     what: "protocol",
-    now: &[("http", TargetProtocol::Http), ("tcp", TargetProtocol::Tcp)],
-    later: &["https", "tls"],
+    now: &[
+        ("http", TargetProtocol::Http),
+        ("https", TargetProtocol::Https),
+        ("tcp", TargetProtocol::Tcp),
+        ("tls", TargetProtocol::Tls),
+    ],
+    later: &[],
 };
 pub(super) const ALGORITHM: Words<Algorithm> = Words {
     what: "algorithm",
@@ -46,7 +55,7 @@ const ON_DOWN: Words<OnDown> =
 pub struct TargetGroup {
     /// Its name: `[A-Za-z0-9._-]{1,64}`.
     pub name: String,
-    /// What its targets speak: `http`, or `tcp` for anything.
+    /// What its targets speak: `http` or `https`; `tcp` or `tls` for anything, in the clear or over TLS.
     #[schema(required = false, default = "http")]
     pub protocol: String,
     /// How a target is chosen: `least_outstanding_requests`, `round_robin`, `random_of_two`, `peak_ewma`,
@@ -89,6 +98,24 @@ pub struct TargetGroup {
     /// When a target that fails requests is taken out, and for how long.
     #[schema(required = false)]
     pub ejection: Ejection,
+    /// What is asked of the certificates of targets, in traffic and in checks: `none`, `ca` or `pinned`. Where TLS is
+    /// spoken, as are all of `tls_*`.
+    #[schema(required = false, default = "none")]
+    pub tls_verify: String,
+    /// With `ca`: the file with the certificates that vouch for targets, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
+    /// The name that targets are asked for and, with `ca`, that their certificates must be for. Absent: the host of
+    /// each target's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_server_name: Option<String>,
+    /// With `pinned`: the public keys of targets, each as `sha256/` and the base64 of its SHA-256 in DER.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub tls_pinned_keys: Vec<String>,
+    /// The name of the certificate that targets are shown if they ask for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<String>,
     /// The header of the PROXY protocol that connections to targets begin with: `off`, `v1` or `v2`.
     #[schema(required = false, default = "off")]
     pub send_proxy: String,
@@ -112,8 +139,11 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
     let stickiness = reader.table_if_any("stickiness", stickiness::read);
     let health_check = reader.table_if_any("health_check", health_check::read);
     let ejection = reader.table("ejection", ejection::read);
+    let protocol = reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value));
+    let health_check = health_check?.unwrap_or(default.health_check);
+    let speaks_tls = protocol.is_over_tls() || health_check.protocol.is_over_tls();
     let group = model::TargetGroup {
-        protocol: reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value)),
+        protocol,
         algorithm: reader.or("algorithm", default.algorithm, |value| ALGORITHM.parse(value)),
         hash_key: reader.or("hash_key", default.hash_key, parsed(HashKey::parse)),
         deregistration_delay: reader.or(
@@ -132,9 +162,10 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
         stickiness: stickiness?,
         ejection: ejection?,
+        tls: target_tls::read(reader, speaks_tls),
         send_proxy: reader.or("send_proxy", default.send_proxy, |value| SEND_PROXY.parse(value)),
         on_down: reader.or("on_down", default.on_down, |value| ON_DOWN.parse(value)),
-        health_check: health_check?.unwrap_or(default.health_check),
+        health_check,
         name: name?,
     };
     refuse_what_has_no_place(reader, &group);
@@ -155,7 +186,7 @@ fn refuse_what_has_no_place(reader: &mut Reader<'_>, group: &model::TargetGroup)
     if !is_stream && group.on_down == OnDown::Reset {
         reader.problem(
             "on_down",
-            Wrong::new("`reset` is for groups with protocol = \"tcp\": requests end by themselves"),
+            Wrong::new("`reset` is for groups with protocol = \"tcp\" or \"tls\": requests end by themselves"),
         );
     }
 }
@@ -167,9 +198,6 @@ pub(super) fn read_with_targets(reader: &mut Reader<'_>) -> Option<(model::Targe
 }
 
 fn refuse_later(reader: &mut Reader<'_>) {
-    reader.later("tls_verify", &json!("none"));
-    reader.later("tls_ca", &json!(null));
-    reader.later("tls_server_name", &json!(null));
     reader.later("discovery", &json!(null));
 }
 
@@ -192,6 +220,14 @@ impl From<&model::TargetGroup> for TargetGroup {
             connections_max: group.connections_max as u64,
             stickiness: group.stickiness.as_ref().map(Stickiness::from),
             ejection: Ejection::from(&group.ejection),
+            tls_verify: target_tls::verify_word(&group.tls.verify),
+            tls_ca: group.tls.verify.ca().map(|ca| ca.file.path.to_string_lossy().into_owned()),
+            tls_server_name: group.tls.server_name.as_deref().map(str::to_owned),
+            tls_pinned_keys: match &group.tls.verify {
+                TlsVerify::Pinned(pins) => pins.iter().map(ToString::to_string).collect(),
+                TlsVerify::None | TlsVerify::Ca(_) => Vec::new(),
+            },
+            tls_certificate: group.tls.certificate.as_ref().map(ToString::to_string),
             send_proxy: SEND_PROXY.word(group.send_proxy),
             on_down: ON_DOWN.word(group.on_down),
             health_check: HealthCheck::from(&group.health_check),

@@ -107,7 +107,7 @@ impl Store {
     /// [`ImportError`]: nothing was changed.
     pub async fn import(&self, state: &Value, precondition: Precondition) -> Result<Applied, ImportError> {
         let mut owned = Box::new(schema::read_owned(state)?);
-        let fill = move || certificates::fill_owned(&mut owned.listeners).map(|()| owned);
+        let fill = move || certificates::fill_owned(&mut owned.listeners, &mut owned.groups).map(|()| owned);
         let filled = tokio::task::spawn_blocking(fill).await;
         let owned = filled.map_err(|_| ImportError::Refused(Refused::Stopped))??;
         Ok(self.ask(Work::Replace(owned), precondition).await?)

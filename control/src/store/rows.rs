@@ -9,7 +9,7 @@ use lb::model::{
 use serde_json::Value;
 
 use super::{BackingError, Commit, Kept, Row, RowKey, acme, ticket_keys};
-use crate::certificates::fill_listener;
+use crate::certificates::{fill_group, fill_listener};
 use crate::schema::{self, Adjusted, Problems};
 
 /// What was read, as changes need it: each object with the revision that last changed it.
@@ -159,7 +159,12 @@ impl Restored {
             RowKey::TicketKeys => self.ticket_keys = ticket_keys::read(document)?,
             RowKey::TargetGroup(group) => {
                 let group = GroupName::parse(group).map_err(name)?;
-                self.groups.push((schema::read_target_group(&group, document).map_err(problems)?, revision));
+                let mut group = schema::read_target_group(&group, document).map_err(problems)?;
+                if let Err(wrong) = fill_group(&mut group) {
+                    // It starts all the same, and no target is vouched for until the file is there again.
+                    tracing::error!(target_group = %group.name, "tls_ca: {wrong}");
+                }
+                self.groups.push((group, revision));
             }
             RowKey::Target(group, id) => {
                 let (group, id) = (GroupName::parse(group).map_err(name)?, TargetId::parse(id).map_err(name)?);

@@ -84,7 +84,7 @@ async fn what_is_not_legal_is_422_and_points_at_the_field() {
 
     let group = json!({"target": [{"address": "127.0.0.1:80"}]});
     assert_eq!(house.put("/v1/target-groups/new", &group).await.problem(422)["pointer"], "/target");
-    let later = json!({"health_check": {"interval": "1h"}, "protocol": "tls"});
+    let later = json!({"health_check": {"interval": "1h"}, "discovery": {}});
     let problem = house.put("/v1/target-groups/new", &later).await.problem(422);
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
     assert!(problem.to_string().contains("not available in this version"), "{problem}");

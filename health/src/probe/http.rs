@@ -1,4 +1,5 @@
-//! The HTTP probe: one GET on a connection of its own, and the status decides. Redirects are not followed.
+//! The HTTP probe: one GET on a connection of its own, be it over TLS, and the status decides. Redirects are not
+//! followed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +12,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use lb::model::Matcher;
-use tokio::net::TcpStream;
+use lb::model::{HttpQuestion, Matcher};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Dial, Failure, Probe, Probing, in_words};
+use super::{Connection, Dial, Failure, Probe, Probing, Whom, in_words, tls};
 
 const AGENT: &str = concat!("elbow-health-check/", env!("CARGO_PKG_VERSION"));
 
@@ -37,24 +37,20 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(
-        path: &Arc<str>,
-        host: Option<&str>,
-        headers: &[(Arc<str>, Arc<str>)],
-        matcher: &Matcher,
-        dial: Dial,
-    ) -> Self {
-        let request = request(path, host, headers);
+    pub(super) fn new(question: &HttpQuestion, dial: Dial) -> Self {
+        let HttpQuestion { path, host, headers, matcher } = question;
+        let request = request(path, host.as_deref(), headers);
         Self { path: Arc::clone(path), matcher: matcher.clone(), dial, request }
     }
 
-    async fn ask(&self, address: SocketAddr, deadline: Instant) -> Result<(), Failure> {
+    async fn ask(&self, whom: &Whom, deadline: Instant) -> Result<(), Failure> {
+        let address = whom.address;
         let mut request = self.request.clone()?;
         if !request.headers().contains_key(HOST) {
             let host = HeaderValue::try_from(address.to_string()).map_err(|error| error.to_string())?;
             request.headers_mut().insert(HOST, host);
         }
-        let stream = self.dial.connect(address, deadline).await?;
+        let stream = self.dial.connect(whom, deadline).await?;
         let status = match timeout_at(deadline, exchange(stream, request, deadline)).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => return Err(self.explain(&error, address)),
@@ -71,23 +67,27 @@ impl Http {
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return format!("connection closed without an answer by {place}");
         }
+        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        if let (Some(source), Some(_)) = (source, &self.dial.secure) {
+            return format!("{} while waiting for an answer from {place}", tls::in_words(source));
+        }
         if error.is_parse() {
             return format!("an answer that is not HTTP from {place}");
         }
-        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
         let words = source.map_or_else(|| error.to_string(), in_words);
         format!("{words} while waiting for an answer from {place}")
     }
 }
 
 impl Probe for Http {
-    fn probe(&self, address: SocketAddr) -> Probing<'_> {
+    fn probe<'a>(&'a self, whom: &'a Whom) -> Probing<'a> {
         let deadline = Instant::now() + self.dial.timeout;
-        Box::pin(self.ask(address, deadline))
+        Box::pin(self.ask(whom, deadline))
     }
 
     fn describe(&self, address: SocketAddr) -> String {
-        format!("GET {address}{}", self.path)
+        let scheme = if self.dial.secure.is_some() { "https://" } else { "" };
+        format!("GET {scheme}{address}{}", self.path)
     }
 }
 
@@ -119,7 +119,11 @@ fn request(path: &str, host: Option<&str>, headers: &[(Arc<str>, Arc<str>)]) -> 
 
 /// Sends the request and answers with the status. The connection is driven from here and from nowhere else, so it
 /// ends with the probe.
-async fn exchange(stream: TcpStream, request: Request<Empty<Bytes>>, deadline: Instant) -> hyper::Result<u16> {
+async fn exchange(
+    stream: Box<dyn Connection>,
+    request: Request<Empty<Bytes>>,
+    deadline: Instant,
+) -> hyper::Result<u16> {
     let builder = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).to_owned();
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     // A connection that ends well ends the wait for the answer by itself.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
-use super::{Dial, Probe, Probing};
+use super::{Dial, Probe, Probing, Whom};
 
 #[derive(Debug)]
 pub(super) struct Tcp {
@@ -12,9 +12,9 @@ pub(super) struct Tcp {
 }
 
 impl Probe for Tcp {
-    fn probe(&self, address: SocketAddr) -> Probing<'_> {
+    fn probe<'a>(&'a self, whom: &'a Whom) -> Probing<'a> {
         let deadline = Instant::now() + self.dial.timeout;
-        Box::pin(async move { self.dial.connect(address, deadline).await.map(drop) })
+        Box::pin(async move { self.dial.connect(whom, deadline).await.map(drop) })
     }
 
     fn describe(&self, address: SocketAddr) -> String {

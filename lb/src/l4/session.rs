@@ -13,7 +13,8 @@ use crate::proxy::{Arrival, Deadline, Door, Front, Local, Tether, Tied};
 use crate::state::{Failed, Outcome};
 use crate::stream::Stream;
 use crate::telemetry::EndReason;
-use crate::upstream::{ConnectError, Link, connect};
+use crate::tls::TlsFault;
+use crate::upstream::{ConnectError, Link};
 
 /// Targets that are tried for one connection.
 const ATTEMPTS_MAX: usize = 3;
@@ -123,7 +124,7 @@ async fn attempt<S: Stream>(
     session.tether.hold(in_flight);
     let greeting = session.arrival.greeting(pool.group.send_proxy, &session.io, || session.local.random());
     let started = Instant::now();
-    let connected = connect(Arc::clone(&backend), address, pool.group.connect_timeout, &greeting).await;
+    let connected = session.local.connect(pool, Arc::clone(&backend), address, &greeting).await;
     let now = Instant::now();
     let took = now.saturating_duration_since(started);
     let is_worth_a_look = match &connected {
@@ -135,7 +136,6 @@ async fn attempt<S: Stream>(
             backend.answered(started)
         }
         Err(error) => {
-            tracing::debug!(%error, "no connection to a target");
             session.tether.release();
             failed(error).is_some_and(|how| {
                 pool.balancer.learn(&backend, Outcome::Failed, took, now);
@@ -153,7 +153,8 @@ async fn attempt<S: Stream>(
 fn failed(error: &ConnectError) -> Option<Failed> {
     match error {
         ConnectError::Failed(..) => Some(Failed::Refused),
-        ConnectError::TimedOut(_) => Some(Failed::TimedOut),
-        ConnectError::Exhausted(..) => None,
+        ConnectError::TimedOut(_) | ConnectError::HandshakeTimedOut(_) => Some(Failed::TimedOut),
+        ConnectError::Unsecured(_, TlsFault::Unable, _) | ConnectError::Exhausted(..) => None,
+        ConnectError::Unsecured(..) => Some(Failed::Unsecured),
     }
 }

@@ -17,7 +17,7 @@ pub enum Change {
     DeleteListener(Origin, ListenerName),
     /// Creates or replaces a certificate.
     PutCertificate(Origin, Certificate),
-    /// Removes a certificate that no listener shows.
+    /// Removes a certificate that no listener and no target group shows.
     DeleteCertificate(Origin, CertificateName),
     /// Creates or replaces a target group; its targets are not touched.
     PutTargetGroup(Origin, TargetGroup),
@@ -72,7 +72,8 @@ impl Declared {
         let groups: HashMap<_, _> = self.target_groups.iter().map(|group| (&group.name, group.protocol)).collect();
         let certificates: HashSet<_> = self.certificates.iter().map(|certificate| &certificate.name).collect();
         let is_certificate = |name: &CertificateName| certificates.contains(name);
-        faults.extend(conflicts(self.listeners.iter(), |group| groups.get(group).copied(), is_certificate));
+        let protocol_of = |group: &GroupName| groups.get(group).copied();
+        faults.extend(conflicts(self.listeners.iter(), self.target_groups.iter(), protocol_of, is_certificate));
         faults
     }
 
@@ -91,6 +92,7 @@ impl Declared {
 /// Forwards that lead nowhere or to targets that speak something else, certificates that are not there, and addresses that two listeners bind.
 pub(super) fn conflicts<'a>(
     listeners: impl Iterator<Item = &'a Listener>,
+    groups: impl Iterator<Item = &'a TargetGroup>,
     protocol_of: impl Fn(&GroupName) -> Option<TargetProtocol>,
     is_certificate: impl Fn(&CertificateName) -> bool,
 ) -> Vec<Rejected> {
@@ -113,8 +115,8 @@ pub(super) fn conflicts<'a>(
         }
         let shown = listener.tls.iter().flat_map(|tls| &tls.certificates);
         for certificate in shown.filter(|certificate| !is_certificate(certificate)) {
-            let (listener, certificate) = (name.clone(), certificate.clone());
-            conflicts.push(Rejected::DanglingCertificate { listener, certificate });
+            let (by, certificate) = (ObjectRef::Listener(name.clone()), certificate.clone());
+            conflicts.push(Rejected::DanglingCertificate { by, certificate });
         }
         if listener.bind.port() != 0
             && let Some(other) = binds.insert(listener.bind, name)
@@ -122,6 +124,13 @@ pub(super) fn conflicts<'a>(
         {
             conflicts.push(Rejected::SameBind(other.clone(), name.clone()));
         }
+    }
+    for group in groups {
+        let shown = group.tls.certificate.iter().filter(|certificate| !is_certificate(certificate));
+        conflicts.extend(shown.map(|certificate| Rejected::DanglingCertificate {
+            by: ObjectRef::TargetGroup(group.name.clone()),
+            certificate: certificate.clone(),
+        }));
     }
     conflicts
 }
@@ -209,11 +218,11 @@ pub enum Rejected {
         /// The missing group.
         target_group: GroupName,
     },
-    /// A listener shows a certificate that is not there.
-    #[error("listener {listener} shows certificate {certificate}, which does not exist")]
+    /// A listener shows a certificate that is not there, to its clients, or a target group to its targets.
+    #[error("{by} shows certificate {certificate}, which does not exist")]
     DanglingCertificate {
-        /// The listener.
-        listener: ListenerName,
+        /// Who shows it.
+        by: ObjectRef,
         /// The missing certificate.
         certificate: CertificateName,
     },
@@ -222,8 +231,8 @@ pub enum Rejected {
     KeyMissing(ObjectRef),
     /// A listener's protocol cannot be passed on in that of its group.
     #[error(
-        "listener {listener} speaks {} and its target group {target_group} {}: requests go to http groups, streams to \
-         tcp groups",
+        "listener {listener} speaks {} and its target group {target_group} {}: requests go to http and https \
+         groups, streams to tcp and tls groups",
         from.scheme(),
         to.name()
     )]

@@ -383,17 +383,18 @@ impl Config {
     fn check(&self, before: &Self) -> Result<(), Rejected> {
         let listeners = self.listeners.values().map(|held| &held.wanted);
         let is_certificate = |certificate: &CertificateName| self.certificates.contains_key(certificate);
-        match conflicts(listeners, |group| self.protocol_of(group), is_certificate).into_iter().next() {
+        let groups = self.groups.values().map(|group| &group.settings.wanted);
+        match conflicts(listeners, groups, |group| self.protocol_of(group), is_certificate).into_iter().next() {
             None => Ok(()),
             Some(Rejected::DanglingForward { listener, target_group }) if before.groups.contains_key(&target_group) => {
                 let object = ObjectRef::TargetGroup(target_group);
                 Err(Rejected::InUse { object, by: format!("listener {listener}") })
             }
-            Some(Rejected::DanglingCertificate { listener, certificate })
+            Some(Rejected::DanglingCertificate { by, certificate })
                 if before.certificates.contains_key(&certificate) =>
             {
                 let object = ObjectRef::Certificate(certificate);
-                Err(Rejected::InUse { object, by: format!("listener {listener}") })
+                Err(Rejected::InUse { object, by: by.to_string() })
             }
             Some(conflict) => Err(conflict),
         }

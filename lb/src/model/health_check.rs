@@ -39,17 +39,43 @@ impl HealthCheck {
 pub enum HealthCheckProtocol {
     /// The connection is accepted.
     Tcp,
+    /// The TLS handshake is done.
+    Tls,
     /// A GET is answered with a status the matcher holds.
-    Http {
-        /// The path, with its query.
-        path: Arc<str>,
-        /// The `Host` header; absent: the target's address.
-        host: Option<Arc<str>>,
-        /// More headers, in order.
-        headers: Vec<(Arc<str>, Arc<str>)>,
-        /// The statuses that pass.
-        matcher: Matcher,
-    },
+    Http(HttpQuestion),
+    /// The same over TLS.
+    Https(HttpQuestion),
+}
+
+impl HealthCheckProtocol {
+    /// Whether targets are asked over TLS.
+    pub fn is_over_tls(&self) -> bool {
+        match self {
+            Self::Tcp | Self::Http(_) => false,
+            Self::Tls | Self::Https(_) => true,
+        }
+    }
+
+    /// What targets are asked for over TLS, by its registered name (ALPN).
+    pub fn alpn(&self) -> &'static [&'static str] {
+        match self {
+            Self::Tcp | Self::Tls | Self::Http(_) => &[],
+            Self::Https(_) => &["http/1.1"],
+        }
+    }
+}
+
+/// A GET, and what is to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpQuestion {
+    /// The path, with its query.
+    pub path: Arc<str>,
+    /// The `Host` header; absent: the target's address.
+    pub host: Option<Arc<str>>,
+    /// More headers, in order.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// The statuses that pass.
+    pub matcher: Matcher,
 }
 
 /// Which port a probe goes to.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ejection, GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness};
+use super::{Ejection, GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness, TargetTls};
 
 /// A target group as it is wanted, less its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct TargetGroup {
     pub idle_connections_max: usize,
     /// The most requests or connections in flight at one target, all workers together. 0: no limit.
     pub connections_max: usize,
+    /// How targets are spoken to over TLS, in traffic and in checks, where either is over TLS.
+    pub tls: TargetTls,
     /// Whether a connection to a target begins with a header of the PROXY protocol, and which.
     pub send_proxy: SendProxy,
     /// What becomes of streams whose target becomes unhealthy.
@@ -63,12 +65,18 @@ impl TargetGroup {
             keepalive_timeout: Duration::from_secs(4),
             idle_connections_max: 64,
             connections_max: 0,
+            tls: TargetTls::default(),
             send_proxy: SendProxy::Off,
             on_down: OnDown::Keep,
             stickiness: None,
             ejection: Ejection::default(),
             health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
         }
+    }
+
+    /// Whether targets are spoken to over TLS, be it in traffic or in checks.
+    pub fn speaks_tls(&self) -> bool {
+        self.protocol.is_over_tls() || self.health_check.protocol.is_over_tls()
     }
 }
 
@@ -77,21 +85,46 @@ impl TargetGroup {
 pub enum TargetProtocol {
     /// HTTP/1.1 in the clear.
     Http,
+    /// HTTP/1.1 over TLS.
+    Https,
     /// Anything: bytes, passed on as they are.
     Tcp,
+    /// Anything, over TLS.
+    Tls,
 }
 
 impl TargetProtocol {
     /// Whether it is bytes that targets are sent, and not requests.
     pub fn is_stream(self) -> bool {
-        self == Self::Tcp
+        match self {
+            Self::Http | Self::Https => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
+
+    /// Whether targets are spoken to over TLS.
+    pub fn is_over_tls(self) -> bool {
+        match self {
+            Self::Http | Self::Tcp => false,
+            Self::Https | Self::Tls => true,
+        }
+    }
+
+    /// What targets are asked for over TLS, by its registered name (ALPN). None: nothing is said of it.
+    pub fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Http | Self::Tcp | Self::Tls => &[],
+            Self::Https => &["http/1.1"],
+        }
     }
 
     /// As written in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Https => "https",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 }

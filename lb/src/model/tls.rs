@@ -1,4 +1,5 @@
-//! How a listener speaks TLS: which certificates it shows, what it offers, and what it asks of clients.
+//! How a listener speaks TLS: which certificates it shows, what it offers, and what it asks of clients. How targets are
+//! spoken to is [`super::TargetTls`].
 
 use std::sync::Arc;
 

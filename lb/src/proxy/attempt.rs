@@ -14,7 +14,7 @@ use super::retry::Chosen;
 use crate::state::Outcome;
 use crate::stream::Stream;
 use crate::telemetry::CodeClass;
-use crate::upstream::{ConnectError, Link, connect};
+use crate::upstream::{ConnectError, Link};
 
 /// A target whose answer has begun.
 pub(super) struct Reached {
@@ -37,7 +37,7 @@ pub(super) async fn attempt<S: Stream>(
     // What must not be sent twice is worth a system call that shows whether the target has just closed.
     let thoroughly = !desk.request.method.is_idempotent();
     // A request that failed once goes over a new connection: old ones may have died together.
-    let idle = if is_repeated { None } else { client.take_link(&pool.group, backend, address, thoroughly) };
+    let idle = if is_repeated { None } else { client.take_link(pool, backend, address, thoroughly) };
     let backend = idle.is_none().then(|| Arc::clone(backend));
     client.tether.hold(in_flight);
     let mut link = match (idle, backend) {
@@ -45,8 +45,7 @@ pub(super) async fn attempt<S: Stream>(
         (None, backend) => {
             let started = Instant::now();
             let greeting = client.greeting(&pool.group);
-            let connecting =
-                backend.map(|backend| Box::pin(connect(backend, address, pool.group.connect_timeout, &greeting)));
+            let connecting = backend.map(|backend| Box::pin(client.local.connect(pool, backend, address, &greeting)));
             let Some(connecting) = connecting else { return Err(Failure::NoTarget) };
             let link = connecting.await.map_err(|error| connect_failure(&error))?;
             account.connect = Some(started.elapsed());
@@ -70,10 +69,10 @@ pub(super) async fn attempt<S: Stream>(
 }
 
 fn connect_failure(error: &ConnectError) -> Failure {
-    tracing::debug!(%error, "no connection to a target");
     match error {
         ConnectError::Failed(..) => Failure::ConnectRefused,
-        ConnectError::TimedOut(_) => Failure::ConnectTimedOut,
+        ConnectError::TimedOut(_) | ConnectError::HandshakeTimedOut(_) => Failure::ConnectTimedOut,
+        ConnectError::Unsecured(_, fault, _) => Failure::Unsecured(*fault),
         ConnectError::Exhausted(..) => Failure::Exhausted,
     }
 }

@@ -20,7 +20,7 @@ use super::metered::Metered;
 use super::tether::Tether;
 use crate::http1::{Parsed, parse_request};
 use crate::model::{SendProxy, TargetGroup};
-use crate::state::Backend;
+use crate::state::{Backend, Pool};
 use crate::stream::{Ahead, Stream};
 use crate::upstream::{Link, OwnConnections};
 
@@ -185,14 +185,14 @@ impl<S: Stream> Client<S> {
     /// An idle connection to a target, if there is one that may carry a request of this client.
     pub(super) fn take_link(
         &mut self,
-        group: &TargetGroup,
+        pool: &Pool,
         backend: &Backend,
         address: SocketAddr,
         thoroughly: bool,
     ) -> Option<Link> {
-        match group.send_proxy {
-            SendProxy::Off => self.local.idle.take(backend, address, self.began_at, thoroughly),
-            SendProxy::V1 | SendProxy::V2 => self.own.take(backend, address, self.began_at, thoroughly),
+        match pool.group.send_proxy {
+            SendProxy::Off => self.local.idle.take(pool, backend, address, self.began_at, thoroughly),
+            SendProxy::V1 | SendProxy::V2 => self.own.take(pool, backend, address, self.began_at, thoroughly),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::http1::{ChunkRefusal, RequestRefusal, ResponseRefusal};
 use crate::state::Failed;
 use crate::telemetry::EndReason;
+use crate::tls::TlsFault;
 
 /// Why a request does not go its ordinary way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,9 @@ pub(super) enum Failure {
     /// Nothing answered the attempt to connect.
     #[error("connecting to the target took too long")]
     ConnectTimedOut,
+    /// It is connected, and there is no TLS with it.
+    #[error("no TLS with the target: {0}")]
+    Unsecured(TlsFault),
     /// The connection broke before the kernel took a byte of the request.
     #[error("the target closed the connection")]
     Unsent,
@@ -92,7 +96,9 @@ impl Failure {
     /// Whether another attempt may be made.
     pub(super) fn repeatable(self) -> Repeatable {
         match self {
-            Self::ConnectRefused | Self::ConnectTimedOut | Self::Unsent => Repeatable::Always,
+            // What a group wants and cannot have, it cannot have elsewhere.
+            Self::Unsecured(TlsFault::Unable) => Repeatable::Never,
+            Self::ConnectRefused | Self::ConnectTimedOut | Self::Unsecured(_) | Self::Unsent => Repeatable::Always,
             Self::Unanswered => Repeatable::IfIdempotent,
             _ => Repeatable::Never,
         }
@@ -103,6 +109,8 @@ impl Failure {
         match self {
             Self::ConnectRefused => Some(Failed::Refused),
             Self::ConnectTimedOut => Some(Failed::TimedOut),
+            Self::Unsecured(TlsFault::Unable) => None,
+            Self::Unsecured(_) => Some(Failed::Unsecured),
             Self::Unsent | Self::Unanswered => Some(Failed::Closed),
             _ => None,
         }
@@ -129,7 +137,8 @@ impl Failure {
             Self::InterimFlood => EndReason::TargetFailed,
             Self::TargetTimedOut => EndReason::TargetTimeout,
             Self::NoTarget | Self::BoundElsewhere | Self::Awaited | Self::AllFull => EndReason::NoTarget,
-            Self::Exhausted | Self::TooManyConnections => EndReason::NoTarget,
+            Self::Exhausted | Self::TooManyConnections | Self::Unsecured(TlsFault::Unable) => EndReason::NoTarget,
+            Self::Unsecured(_) => EndReason::TargetFailed,
             Self::Cut => EndReason::Cut,
         }
     }

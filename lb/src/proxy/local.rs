@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -16,10 +17,10 @@ use super::request_id::RequestId;
 use super::tether::Tether;
 use crate::challenges::Challenges;
 use crate::explain::Recorder;
-use crate::state::Observer;
-use crate::telemetry::{AccessLog, Telemetry, WorkerMetrics};
+use crate::state::{Backend, Observer, Pool};
+use crate::telemetry::{AccessLog, TargetHandshake, Telemetry, WorkerMetrics};
 use crate::tls::{Scratch, Turnstile};
-use crate::upstream::IdleConnections;
+use crate::upstream::{ConnectError, IdleConnections, Link, Wire, connect};
 
 /// What the connections of one worker share.
 pub(crate) struct Local {
@@ -102,6 +103,27 @@ impl Local {
         bits ^= bits >> 27;
         self.random.set(bits);
         bits.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Connects to a target of a pool, and counts the TLS handshake where there is one.
+    pub(crate) async fn connect(
+        &self,
+        pool: &Pool,
+        backend: Arc<Backend>,
+        address: SocketAddr,
+        greeting: &[u8],
+    ) -> Result<Link, ConnectError> {
+        let connected = connect(pool, backend, address, greeting, &self.scratch, &self.turnstile).await;
+        let handshake = match &connected {
+            Ok(Link { stream: Wire::Plain(_), .. }) => None,
+            Ok(Link { stream: Wire::Secure(stream), .. }) if stream.is_resumed() => Some(TargetHandshake::Resumed),
+            Ok(_) => Some(TargetHandshake::Success),
+            Err(ConnectError::Unsecured(_, fault, _)) => Some(fault.counts_as()),
+            Err(ConnectError::HandshakeTimedOut(_)) => Some(TargetHandshake::Timeout),
+            Err(_) => None,
+        };
+        handshake.into_iter().for_each(|how| pool.metrics.workers.of(self.worker).tls_handshake(how));
+        connected.inspect_err(|error| tracing::debug!(%error, "no connection to a target"))
     }
 
     /// A new id for a request.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::error::Failure;
 use crate::http1::{Connection, FieldFault, RequestRefusal, write_own_response};
+use crate::tls::TlsFault;
 
 /// What a client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub(super) fn answer_to(failure: Failure) -> Option<Answer> {
         Failure::ClientTooSlow => answer(408, "http_request_error"),
         Failure::ConnectRefused => answer(502, "connection_refused"),
         Failure::ConnectTimedOut => answer(504, "connection_timeout"),
+        Failure::Unsecured(TlsFault::Distrusted(_)) => answer(502, "tls_certificate_error"),
+        Failure::Unsecured(TlsFault::Refused) => answer(502, "tls_alert_received"),
+        Failure::Unsecured(TlsFault::Unable) => answer(500, "proxy_configuration_error"),
+        Failure::Unsecured(_) => answer(502, "tls_protocol_error"),
         Failure::Unsent | Failure::Unanswered => answer(502, "connection_terminated"),
         Failure::AnswerTruncated => answer(502, "http_response_incomplete"),
         Failure::AnswerRefused(_) | Failure::AnswerBody(_) => answer(502, "http_protocol_error"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::members::{Roll, call_roll};
-use super::secured::{self, Credentials};
+use super::secured::{self, Credentials, Originators};
 use super::slow_start;
 use crate::affinity;
 use crate::balance::{self, Candidate};
@@ -51,6 +51,7 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
         asked.entry(&held.wanted.forward.target_group).or_default().insert(&held.wanted.forward);
     }
     let same_keys = previous.is_some_and(|previous| previous.config.cookie_keys == wanted.config.cookie_keys);
+    let credentials = secured::credentials(&wanted.config, previous);
     let mut pools = BTreeMap::new();
     for name in group_names(&wanted.config, previous) {
         let roll = Roll {
@@ -73,20 +74,23 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
         let forwards: BTreeSet<_> = asked.get(name).into_iter().flatten().copied().chain([&plain]).collect();
         for forward in forwards {
             let old = previous.and_then(|previous| previous.pools.get(forward));
+            let tls = match old.filter(|_| roll.group.is_none()) {
+                Some(leaving) => Originators::of(leaving),
+                None => secured::originators(forward, &settings, &credentials, old.map(Arc::as_ref)),
+            };
             let kept = old.filter(|old| {
                 let same = Arc::ptr_eq(&old.members, &members) && Arc::ptr_eq(&old.group, &settings);
-                let same = same && (same_keys || old.affinity.is_none());
+                let same = same && (same_keys || old.affinity.is_none()) && tls.are_of(old);
                 same && old.used == roll.used && old.slow_until.is_none_or(|until| now.instant < until)
             });
             let pool = kept.cloned().unwrap_or_else(|| {
                 let seed = seed(generation, forward, now);
                 let (group, members, metrics) = (Arc::clone(&settings), Arc::clone(&members), Arc::clone(&metrics));
-                Arc::new(pool(forward.clone(), &roll, group, members, metrics, seed))
+                Arc::new(pool(forward.clone(), &roll, group, members, metrics, tls, seed))
             });
             pools.insert(forward.clone(), pool);
         }
     }
-    let credentials = secured::credentials(&wanted.config, previous);
     let frontends = frontends(wanted, &pools, &credentials, previous);
     let deadline = |member: &Member| member.leaves_at.or_else(|| member.standing.ends_at());
     let members = pools.values().flat_map(|pool| pool.members.iter()).filter_map(deadline);
@@ -120,6 +124,7 @@ fn pool(
     group: Arc<TargetGroup>,
     members: Arc<[Member]>,
     metrics: Arc<GroupMetrics>,
+    tls: Originators,
     seed: u64,
 ) -> Pool {
     let mut takers = Takers::default();
@@ -147,6 +152,8 @@ fn pool(
     Pool {
         used: roll.used,
         eligible: candidates.len(),
+        tls: tls.traffic,
+        check_tls: tls.checks,
         balancer: balance::build(algorithm, candidates, roll.workers, seed),
         affinity: group.stickiness.as_ref().map(affinity),
         waiting: takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0,

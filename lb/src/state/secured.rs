@@ -1,12 +1,12 @@
-//! The part of compiling that is about TLS: certificates made ready, and what each listener shakes hands with. What
-//! has not changed is kept, for making it anew costs more than all the rest of a snapshot.
+//! The part of compiling that is about TLS: certificates made ready, and what each listener and each pool shakes hands
+//! with. What has not changed is kept, for making it anew costs more than all the rest of a snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Certificate, CertificateName, Config, Held, Listener, ListenerTls};
-use crate::state::{Issuance, Snapshot};
-use crate::tls::{Credential, Terminator};
+use crate::model::{Certificate, CertificateName, Config, Forward, Held, Listener, ListenerTls, TargetGroup};
+use crate::state::{Issuance, Pool, Snapshot};
+use crate::tls::{Credential, Originator, Terminator};
 
 /// Certificates that are ready to be shown, by name.
 pub(super) type Credentials = BTreeMap<CertificateName, Arc<Credential>>;
@@ -74,4 +74,44 @@ pub(super) fn terminator(
     let protocols = listener.protocol.alpn();
     let kept = old.filter(|old| old.is_of(wanted, protocols, &shown, &missing, keys)).cloned();
     Some(kept.unwrap_or_else(|| Arc::new(Terminator::new(&listener.name, wanted, protocols, shown, missing, keys))))
+}
+
+/// What the targets of a pool are spoken to with, where that is over TLS.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Originators {
+    pub(super) traffic: Option<Arc<Originator>>,
+    pub(super) checks: Option<Arc<Originator>>,
+}
+
+/// What shakes hands with the targets of a group, as one forward uses them.
+pub(super) fn originators(
+    forward: &Forward,
+    group: &TargetGroup,
+    credentials: &Credentials,
+    old: Option<&Pool>,
+) -> Originators {
+    let credential = group.tls.certificate.as_ref().and_then(|name| credentials.get(name));
+    let originator = |protocols, old: Option<&Arc<Originator>>| {
+        let kept = old.filter(|old| old.is_of(&group.tls, protocols, credential)).cloned();
+        kept.unwrap_or_else(|| Arc::new(Originator::new(&group.name, &group.tls, protocols, credential.cloned())))
+    };
+    let (protocol, check) = (forward.protocol.unwrap_or(group.protocol), &group.health_check.protocol);
+    let traffic = || originator(protocol.alpn(), old.and_then(|old| old.tls.as_ref()));
+    let checks = || originator(check.alpn(), old.and_then(|old| old.check_tls.as_ref()));
+    Originators { traffic: protocol.is_over_tls().then(traffic), checks: check.is_over_tls().then(checks) }
+}
+
+impl Originators {
+    /// Those a pool has.
+    pub(super) fn of(pool: &Pool) -> Self {
+        Self { traffic: pool.tls.clone(), checks: pool.check_tls.clone() }
+    }
+
+    /// Whether a pool has these already.
+    pub(super) fn are_of(&self, pool: &Pool) -> bool {
+        let same = |own: &Option<Arc<_>>, other: &Option<Arc<_>>| {
+            own.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+        };
+        same(&self.traffic, &pool.tls) && same(&self.checks, &pool.check_tls)
+    }
 }

@@ -9,12 +9,12 @@ use crate::affinity::Affinity;
 use crate::balance::Balancer;
 use crate::listen::BoundSocket;
 use crate::model::{
-    Algorithm, CertificateName, Config, Forward, GroupName, HashKey, HeldTarget, Listener, ListenerName, TargetGroup,
-    TargetId,
+    Algorithm, CertificateName, Config, Forward, GroupName, HashKey, HeldTarget, Host, Listener, ListenerName,
+    TargetGroup, TargetId,
 };
 use crate::state::{Backend, BackendId, Issuance, Standing};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
-use crate::tls::{Credential, Terminator};
+use crate::tls::{Credential, Originator, Terminator};
 
 /// All that is live at one moment.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ pub struct Pool {
     /// Every target of the group, by id, and those that are leaving. A target that moved, or was registered again
     /// elsewhere, has more than one: first the one that is registered, then those that leave.
     pub members: Arc<[Member]>,
+    /// What its targets are spoken to with, where that is over TLS.
+    pub tls: Option<Arc<Originator>>,
+    /// What its targets are checked with, where that is over TLS.
+    pub check_tls: Option<Arc<Originator>>,
     /// Chooses among those that may take new work now.
     pub balancer: Box<dyn Balancer>,
     /// Keeps clients at their targets, where the group asks for that.
@@ -201,6 +205,12 @@ impl Pool {
     /// Whether it is bytes that its targets are sent, and not requests.
     pub fn is_stream(&self) -> bool {
         self.forward.protocol.unwrap_or(self.group.protocol).is_stream()
+    }
+
+    /// The host that a backend was registered by. Leaving ones are found too.
+    pub fn host_of(&self, backend: &Backend) -> Option<&Host> {
+        let member = self.members_of(&backend.target).iter().find(|member| member.backend.id == backend.id)?;
+        Some(&member.held.declared.address.host)
     }
 
     /// What of a request the choice depends on, if it does.

@@ -21,6 +21,8 @@ pub enum Failed {
     TimedOut = 1,
     /// The connection was closed or reset before a byte of an answer.
     Closed = 2,
+    /// The connection was made, and no TLS on it.
+    Unsecured = 3,
 }
 
 impl Failed {
@@ -30,6 +32,7 @@ impl Failed {
             Self::Refused => "connection refused",
             Self::TimedOut => "connecting took too long",
             Self::Closed => "connection closed",
+            Self::Unsecured => "TLS failed",
         }
     }
 }
@@ -80,17 +83,18 @@ impl Record {
             Streak::Answers(count) => (0, count),
             Streak::Failures(count, how) => (1 + how as u64, count),
         };
-        let low = self.trust as u64 | kind << 2 | u64::from(count.min(COUNT_MAX)) << 4;
+        let low = self.trust as u64 | kind << 2 | u64::from(count.min(COUNT_MAX)) << 5;
         low | u64::from(self.since_ms) << 32
     }
 
     pub(super) fn from_bits(bits: u64) -> Self {
-        let count = (bits >> 4) as u32 & COUNT_MAX;
-        let streak = match bits >> 2 & 3 {
+        let count = (bits >> 5) as u32 & COUNT_MAX;
+        let streak = match bits >> 2 & 7 {
             0 => Streak::Answers(count),
             1 => Streak::Failures(count, Failed::Refused),
             2 => Streak::Failures(count, Failed::TimedOut),
-            _ => Streak::Failures(count, Failed::Closed),
+            3 => Streak::Failures(count, Failed::Closed),
+            _ => Streak::Failures(count, Failed::Unsecured),
         };
         let trust = match bits & 3 {
             0 => Trust::Full,

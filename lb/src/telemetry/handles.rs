@@ -98,6 +98,45 @@ impl HandshakeResult {
     ];
 }
 
+/// How a TLS handshake with a target ended (`elbow_target_tls_handshakes_total{result}`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TargetHandshake {
+    /// The connection is encrypted, by a session of its own.
+    Success = 0,
+    /// The connection is encrypted, by an earlier session.
+    Resumed = 1,
+    /// It took too long.
+    Timeout = 2,
+    /// The target closed the connection.
+    Left = 3,
+    /// The target's certificate is not accepted.
+    Certificate = 4,
+    /// The target does not like what it was shown or offered.
+    RefusedByTarget = 5,
+    /// Both have no version, cipher suite or the like in common.
+    NothingInCommon = 6,
+    /// What the target sends is no handshake, or too long for one.
+    Malformed = 7,
+    /// What the group wants cannot be had; the log says why.
+    Unable = 8,
+}
+
+impl TargetHandshake {
+    /// The label of each, in order.
+    pub const LABELS: [&'static str; 9] = [
+        "success",
+        "resumed",
+        "timeout",
+        "target_left",
+        "certificate",
+        "refused_by_target",
+        "nothing_in_common",
+        "malformed",
+        "unable",
+    ];
+}
+
 /// The kinds of sessions that are counted apart: version, and whether an earlier one was resumed.
 pub const SESSION_KINDS: [[&str; 2]; 4] = [["1.2", "false"], ["1.2", "true"], ["1.3", "false"], ["1.3", "true"]];
 
@@ -278,6 +317,8 @@ pub struct GroupCells {
     pub spillover: Counter,
     /// Requests sent to unhealthy targets because none was healthy.
     pub failed_open: Counter,
+    /// TLS handshakes with targets, by [`TargetHandshake`].
+    pub tls_handshakes: [Counter; TargetHandshake::LABELS.len()],
     /// Requests that stickiness had a say in, by [`StickyResult`].
     pub sticky: [Counter; StickyResult::LABELS.len()],
 }
@@ -302,6 +343,11 @@ impl StickyResult {
 }
 
 impl GroupCells {
+    /// Counts a TLS handshake with a target.
+    pub fn tls_handshake(&self, how: TargetHandshake) {
+        self.tls_handshakes[how as usize].add(1);
+    }
+
     /// Counts a request that stickiness had a say in.
     pub fn sticky(&self, result: StickyResult) {
         self.sticky[result as usize].add(1);

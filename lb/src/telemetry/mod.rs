@@ -15,7 +15,7 @@ pub use cells::{Counter, Gauge, Histogram, Sharded};
 pub use handles::{
     BackendMetrics, ByClass, CodeClass, GroupCells, GroupMetrics, HandshakeResult, LB_CODES, ListenerCells,
     ListenerMetrics, NoncompliantClass, ProxyHeaderFault, RouteCells, RouteMetrics, SESSION_KINDS, StickyResult,
-    StreamCells, WorkerMetrics,
+    StreamCells, TargetHandshake, WorkerMetrics,
 };
 pub use names::{Kind, METRICS, Metric};
 pub use render::render;

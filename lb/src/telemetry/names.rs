@@ -87,6 +87,8 @@ metrics! {
         "TLS handshakes with clients, by how they ended.";
     TLS_SESSIONS: Counter "elbow_tls_sessions_total" { "listener", "version", "resumed" }
         "TLS sessions with clients, by version and whether an earlier one was resumed.";
+    TARGET_TLS_HANDSHAKES: Counter "elbow_target_tls_handshakes_total" { "target_group", "result" }
+        "TLS handshakes with targets, by how they ended.";
     TLS_CERT_NOT_AFTER: Gauge "elbow_tls_cert_not_after_seconds" { "certificate" }
         "When a certificate ends, in seconds since the Unix epoch.";
     ACME_RENEWALS: Counter "elbow_acme_renewals_total" { "certificate", "result" }

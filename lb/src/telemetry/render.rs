@@ -12,7 +12,7 @@ use prometheus::proto;
 use super::names::{self, Kind, Metric};
 use super::{
     CodeClass, Counter, GroupCells, HandshakeResult, Histogram, LB_CODES, ListenerCells, NoncompliantClass,
-    ProxyHeaderFault, RouteMetrics, SESSION_KINDS, StickyResult, StreamCells, Telemetry, process,
+    ProxyHeaderFault, RouteMetrics, SESSION_KINDS, StickyResult, StreamCells, TargetHandshake, Telemetry, process,
 };
 use crate::state::{Member, Pool, Snapshot, TargetState};
 
@@ -140,6 +140,13 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
     out.add(names::BACKEND_CONNECTION_ERRORS, &[group], sum(|cells| &cells.connection_errors));
     out.add(names::RETRIES, &[group, "success"], sum(|cells| &cells.retries_succeeded));
     out.add(names::RETRIES, &[group, "failure"], sum(|cells| &cells.retries_failed));
+    if pool.tls.is_some() {
+        let mut handshakes = [0; TargetHandshake::LABELS.len()];
+        metrics.workers.iter().for_each(|cells| add_each(&mut handshakes, &cells.tls_handshakes));
+        for (result, count) in TargetHandshake::LABELS.iter().zip(handshakes) {
+            out.add(names::TARGET_TLS_HANDSHAKES, &[group, result], count as f64);
+        }
+    }
     if pool.affinity.is_some() {
         for (index, result) in StickyResult::LABELS.iter().enumerate() {
             let count = metrics.workers.iter().map(|cells| cells.sticky[index].get()).sum::<u64>();

@@ -172,7 +172,7 @@ fn read(chain: &str, key: &str) -> Result<(CertifiedKey, CertificateFacts), Cert
     Ok((certified, first.ok_or(CertificateFault::NoCertificate)?))
 }
 
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+pub(super) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         found.push(certificate.map_err(|error| CertificateFault::Pem(error.to_string()))?);

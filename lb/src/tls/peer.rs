@@ -1,8 +1,9 @@
 //! What is known of a connection over TLS: how it is encrypted, and who is at its other end.
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{HandshakeKind, ProtocolVersion};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -39,17 +40,27 @@ pub(crate) struct PeerCertificate {
 }
 
 impl Secured {
+    /// Of a connection with a client.
     pub(super) fn of(session: &UnbufferedServerConnection, server_name: Option<Box<str>>) -> Self {
-        let version = session.protocol_version().unwrap_or(ProtocolVersion::TLSv1_2);
         let peer = session.peer_certificates().and_then(|chain| PeerCertificate::of(chain.first()?));
+        Self { server_name, peer: peer.map(Box::new), ..Self::of_either(session) }
+    }
+
+    /// Of a connection with a target.
+    pub(super) fn of_target(session: &UnbufferedClientConnection) -> Self {
+        Self::of_either(session)
+    }
+
+    fn of_either(session: &CommonState) -> Self {
+        let version = session.protocol_version().unwrap_or(ProtocolVersion::TLSv1_2);
         Self {
             version: version_name(version),
             is_tls13: version == ProtocolVersion::TLSv1_3,
             cipher: session.negotiated_cipher_suite().map_or("-", |suite| suite_name(suite.suite())),
             is_resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
             alpn: session.alpn_protocol().map(Box::from),
-            server_name,
-            peer: peer.map(Box::new),
+            server_name: None,
+            peer: None,
         }
     }
 

@@ -215,17 +215,22 @@ impl<S: Session> TlsStream<S> {
                 match Pin::new(&mut *stream).poll_write(cx, &room[sent..used]) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(count)) => sent += count,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => break,
+                    Poll::Ready(Err(error)) if sent == 0 => return Poll::Ready(Err(error)),
+                    // Whole records may be out: who is told of nothing written may say it again. The next write fails.
+                    Poll::Ready(Err(_)) | Poll::Pending => break,
                 }
             }
             outgoing.extend_from_slice(&room[sent..used]);
             Poll::Ready(Ok(()))
         });
         ready!(outcome)?;
-        if self.outgoing.is_empty() || self.poll_send(cx)?.is_ready() {
-            self.burst = (self.burst * 2).min(BURST_BYTES_MAX);
-            return Poll::Ready(Ok(count));
+        match self.poll_send(cx) {
+            Poll::Ready(Ok(())) => {
+                self.burst = (self.burst * 2).min(BURST_BYTES_MAX);
+                return Poll::Ready(Ok(count));
+            }
+            Poll::Ready(Err(error)) if count == 1 => return Poll::Ready(Err(error)),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
         }
         self.burst = RECORD_PLAIN_BYTES;
         self.owes_byte = true;

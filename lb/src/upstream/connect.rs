@@ -1,17 +1,20 @@
-//! Making a connection to a target.
+//! Making a connection to a target: the socket, what is sent ahead of everything, and TLS where that is spoken.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{Link, Wire};
-use crate::state::Backend;
+use crate::model::Host;
+use crate::state::{Backend, Pool};
+use crate::tls::{Scratch, TlsFault, Turnstile, originate};
 
-/// Why there is no connection. No byte has been sent.
+/// Why there is no connection. No byte of the client's has been sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// The target, or the way to it, said no.
@@ -20,21 +23,43 @@ pub(crate) enum ConnectError {
     /// Nothing was said within the time.
     #[error("connecting to {0} took too long")]
     TimedOut(SocketAddr),
+    /// The handshake was not done within the time.
+    #[error("connecting to {0} took too long: the TLS handshake was not done")]
+    HandshakeTimedOut(SocketAddr),
+    /// It is connected, and there is no TLS with it.
+    #[error("no TLS with {0}: {2}")]
+    Unsecured(SocketAddr, TlsFault, String),
     /// It is for lack of file descriptors, ports or memory here.
     #[error("no connection to {0} can be made here: {1}")]
     Exhausted(SocketAddr, #[source] io::Error),
 }
 
-/// Connects within `timeout`, and sends `greeting` ahead of everything.
+/// Connects to a target of a pool within the time its group allows, and sends `greeting` ahead of everything.
 pub(crate) async fn connect(
+    pool: &Pool,
     backend: Arc<Backend>,
     address: SocketAddr,
-    timeout: Duration,
     greeting: &[u8],
+    scratch: &Rc<Scratch>,
+    turnstile: &Turnstile,
 ) -> Result<Link, ConnectError> {
-    let connected = tokio::time::timeout(timeout, open(address, greeting)).await;
-    let stream = connected.map_err(|_| ConnectError::TimedOut(address))?.map_err(|error| refused(address, error))?;
-    Ok(Link { stream: Wire::Plain(stream), backend, address, is_used: false })
+    let is_connected = Cell::new(false);
+    let connecting = async {
+        let stream = open(address, greeting).await.map_err(|error| refused(address, error))?;
+        is_connected.set(true);
+        let Some(originator) = &pool.tls else { return Ok(Wire::Plain(stream)) };
+        let host = pool.host_of(&backend).cloned().unwrap_or(Host::Ip(address.ip()));
+        let name = originator.name_of(&host, address.ip());
+        let secured = originate(stream, originator, name, address, scratch, turnstile).await;
+        let stream = secured.map_err(|(fault, why)| ConnectError::Unsecured(address, fault, why))?;
+        Ok(Wire::Secure(Box::new(stream)))
+    };
+    let stream = match tokio::time::timeout(pool.group.connect_timeout, connecting).await {
+        Ok(connected) => connected?,
+        Err(_) if is_connected.get() && pool.tls.is_some() => return Err(ConnectError::HandshakeTimedOut(address)),
+        Err(_) => return Err(ConnectError::TimedOut(address)),
+    };
+    Ok(Link { stream, backend, address, originator: pool.tls.clone(), is_used: false })
 }
 
 async fn open(address: SocketAddr, greeting: &[u8]) -> io::Result<TcpStream> {

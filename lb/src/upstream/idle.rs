@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Link;
 use crate::model::TargetGroup;
-use crate::state::{Admission, Backend, BackendId};
+use crate::state::{Admission, Backend, BackendId, Pool};
 
 /// Idle connections, by backend.
 #[derive(Debug)]
@@ -31,12 +31,20 @@ impl IdleConnections {
 
     /// A connection to a backend at an address that nothing speaks against: not too old, not closed by the target,
     /// and without bytes nobody asked for. `thoroughly` asks the kernel instead of trusting the events so far.
-    pub(crate) fn take(&self, backend: &Backend, address: SocketAddr, now: Instant, thoroughly: bool) -> Option<Link> {
+    pub(crate) fn take(
+        &self,
+        pool: &Pool,
+        backend: &Backend,
+        address: SocketAddr,
+        now: Instant,
+        thoroughly: bool,
+    ) -> Option<Link> {
         let mut by_backend = self.by_backend.borrow_mut();
         let idle = by_backend.get_mut(&backend.id)?;
         loop {
             let Idle { mut link, expires_at } = idle.pop_back()?;
-            if link.address == address && expires_at > now && link.stream.is_silent(thoroughly) {
+            let is_fit = link.address == address && expires_at > now && link.is_as_in(pool);
+            if is_fit && link.stream.is_silent(thoroughly) {
                 return Some(link);
             }
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Link;
 use super::idle::takes_work;
 use crate::model::TargetGroup;
-use crate::state::Backend;
+use crate::state::{Backend, Pool};
 
 /// A client has one request in flight, so it needs more than one connection only where its requests go to several
 /// targets; of very many, old ones are closed.
@@ -23,13 +23,16 @@ impl OwnConnections {
     /// A connection to a backend at an address that nothing speaks against. What is too old is closed.
     pub(crate) fn take(
         &mut self,
+        pool: &Pool,
         backend: &Backend,
         address: SocketAddr,
         now: Instant,
         thoroughly: bool,
     ) -> Option<Link> {
         self.idle.retain(|(link, expires_at)| *expires_at > now && takes_work(link));
-        let fits = |(link, _): &(Link, Instant)| link.backend.id == backend.id && link.address == address;
+        let fits = |(link, _): &(Link, Instant)| {
+            link.backend.id == backend.id && link.address == address && link.is_as_in(pool)
+        };
         let (mut link, _) = self.idle.remove(self.idle.iter().rposition(fits)?);
         link.stream.is_silent(thoroughly).then_some(link)
     }

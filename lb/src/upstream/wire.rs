@@ -5,20 +5,18 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustls::client::UnbufferedClientConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::stream::{Ahead, Stream};
-use crate::tls::{Secured, TlsStream};
+use crate::tls::{Secured, TargetStream};
 
 /// A connection to a target, in the clear or not.
 pub(crate) enum Wire {
     /// In the clear.
     Plain(TcpStream),
     /// Over TLS.
-    #[expect(dead_code, reason = "no group speaks TLS to its targets yet")]
-    Secure(Box<TlsStream<UnbufferedClientConnection>>),
+    Secure(Box<TargetStream>),
 }
 
 /// Does the same with either kind.

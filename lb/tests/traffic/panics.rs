@@ -33,6 +33,8 @@ fn snapshot(want: &Want) -> Snapshot {
     let mut snapshot = compile(&want.wanted(), &Observed::default(), None, now);
     let frontend = snapshot.frontends.values_mut().next().unwrap();
     let pool = Pool {
+        tls: None,
+        check_tls: None,
         forward: frontend.pool.forward.clone(),
         group: Arc::clone(&frontend.pool.group),
         used: true,

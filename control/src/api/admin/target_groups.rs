@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use lb::model::{Change, Origin};
+use lb::model::{Change, Origin, Rejected};
 use lb::state::Snapshot;
 
 use super::Api;
 use super::extract::{GroupPath, JsonBody, OBJECT_BYTES_MAX, missing};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
 use super::views::{TargetGroupView, writable};
+use crate::certificates::fill_group;
 use crate::schema;
+use crate::store::Refused;
 
 /// Every target group.
 #[utoipa::path(get, path = "/v1/target-groups", operation_id = "list_target_groups", tag = "target groups", responses(
@@ -52,7 +54,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: GroupPath) -> Result<
         (status = 201, description = "It was created", body = TargetGroupView, headers(("ETag" = String))),
         (status = 400, description = "The body is not JSON, or that is no name"),
         (status = 408, description = "The body took too long"),
-        (status = 409, description = "It belongs to another owner"),
+        (status = 409, description = "It belongs to another owner, or its certificate is missing"),
         (status = 412, description = "The precondition does not hold"),
         (status = 413, description = "The body is too large"),
         (status = 415, description = "The body is not JSON"),
@@ -67,9 +69,13 @@ pub(super) async fn put(
     headers: HeaderMap,
     JsonBody(body): JsonBody<OBJECT_BYTES_MAX>,
 ) -> Result<Response, Problem> {
-    let group = schema::read_target_group(&path.0, &writable(body, TargetGroupView::READ_ONLY))?;
+    let mut group = schema::read_target_group(&path.0, &writable(body, TargetGroupView::READ_ONLY))?;
+    let filled = tokio::task::spawn_blocking(move || fill_group(&mut group).map(|()| group)).await;
+    let group = filled.map_err(|_| Problem::stopping())?;
+    let group = group.map_err(|wrong| Problem::new(Kind::Invalid, wrong.to_string()).at("/tls_ca"))?;
     let precondition = precondition(&headers, || path.object())?;
-    let applied = api.context.store.apply(vec![Change::PutTargetGroup(Origin::Api, group)], precondition).await?;
+    let applied = api.context.store.apply(vec![Change::PutTargetGroup(Origin::Api, group)], precondition).await;
+    let applied = applied.map_err(refused)?;
     let existed = applied.before.groups.contains_key(&path.0);
     present(&api.snapshot(), &path, if existed { StatusCode::OK } else { StatusCode::CREATED })
 }
@@ -98,6 +104,16 @@ pub(super) async fn delete(
     let precondition = precondition(&headers, || path.object())?;
     api.context.store.apply(vec![Change::DeleteTargetGroup(Origin::Api, path.0)], precondition).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A refusal, with its place where it has one.
+fn refused(refused: Refused) -> Problem {
+    let at = match &refused {
+        Refused::Rejected(Rejected::DanglingCertificate { .. }) => Some("/tls_certificate"),
+        _ => None,
+    };
+    let problem = Problem::from(refused);
+    at.into_iter().fold(problem, Problem::at)
 }
 
 fn present(snapshot: &Snapshot, path: &GroupPath, status: StatusCode) -> Result<Response, Problem> {
