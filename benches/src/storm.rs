@@ -65,7 +65,7 @@ const WEATHERS: [Weather; 5] = [
     weather("none", Key::EcdsaP256, Force::None),
     weather("P-256, 500/s", Key::EcdsaP256, Force::PerSecond(500)),
     weather("P-256, 256 at once", Key::EcdsaP256, Force::AtOnce(256)),
-    weather("RSA-2048, 500/s", Key::Rsa2048, Force::PerSecond(500)),
+    weather("RSA-2048, 200/s", Key::Rsa2048, Force::PerSecond(200)),
     weather("RSA-2048, 256 at once", Key::Rsa2048, Force::AtOnce(256)),
 ];
 

@@ -152,6 +152,10 @@ impl Clients {
         let now = Instant::now();
         self.latency_ns.saturating_record((now - client.asked).as_nanos() as u64);
         if let Some(pace) = &mut self.pace {
+            if !kept {
+                // What else its socket has to tell is of no interest.
+                registry.deregister(&mut client.stream)?;
+            }
             client.answer = Answer::default();
             pace.idle.push(index);
         } else if kept {
