@@ -44,4 +44,5 @@ mod tls_certificates;
 mod tls_hostile;
 mod tls_streams;
 mod tls_targets;
+mod tls_targets_hostile;
 mod websocket;
