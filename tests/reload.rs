@@ -34,7 +34,7 @@ async fn a_file_that_is_wrong_changes_nothing() {
         (toml.replace("[[listener]]", "[[listner]]"), "listener"),
         (format!("{toml}\nthis is no TOML"), "line"),
         (toml.replace("name = \"app\"", "name = \"app\"\ndergistration_delay = \"1s\""), "deregistration_delay"),
-        (toml.replace("name = \"app\"", "name = \"app\"\ntls_verify = \"full\""), "not available in this version"),
+        (toml.replace("name = \"app\"", "name = \"app\"\ntls_verify = \"full\""), "available: none, ca, pinned"),
     ] {
         let refused = lb.reload(&wrong).await;
         assert!((400..500).contains(&refused.status), "{} for {told}", refused.status);
