@@ -345,10 +345,6 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
         "[[target_group.target]]\naddress = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.internal:80\"",
         "1:1: \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.internal:80\" is not a target id: it is longer than 64 characters\n  hint: give this target an `id`",
     ),
-    (
-        "[target_group.health_check]\nprotocol = \"https\"",
-        "2:12: health check protocol `https` is not available in this version\n  hint: available: http, tcp",
-    ),
     ("[target_group.health_check]\nprotocol = \"tcp\"\npath = \"/\"", "3:1: `path` means nothing to a tcp check"),
     (
         "[target_group.health_check]\npath = \"healthz\"",
