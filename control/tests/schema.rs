@@ -237,6 +237,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
                 stickiness: stickiness.filter(|sticky| !is_stream || sticky_stream(sticky)),
                 ejection,
                 health_check,
+                discovery: None,
             }
         },
     )

@@ -44,6 +44,45 @@ async fn what_was_answered_is_there_after_a_reopening() {
     assert!(next.revision > after.revision, "revisions go on counting");
 }
 
+fn with_discovery(mut file: Declared) -> Declared {
+    file.target_groups[0].discovery = Some(discovery());
+    file
+}
+
+#[tokio::test]
+async fn what_a_source_has_found_is_served_after_a_start() {
+    let dir = tempdir().unwrap();
+    let found = |targets: &[Target]| Change::DeclareTargets(Origin::Ec2, group_name("app"), targets.to_vec());
+    let house = House::open_with(dir.path(), &with_discovery(file(&[])));
+    let two = [target("i-1", "127.0.0.1:80"), target("i-2", "127.0.0.2:80")];
+    house.apply(found(&two)).await.unwrap();
+    house.apply(Change::Drain(group_name("app"), id("i-2"), true)).await.unwrap();
+    let before = house.config();
+    house.close().await;
+
+    let house = House::open_with(dir.path(), &with_discovery(file(&[])));
+    assert!(house.config().groups["app"].targets == before.groups["app"].targets, "the same, by the same owner");
+    assert_eq!(house.store.export()["target"], serde_json::json!([]), "what was found is nobody's state");
+    house.close().await;
+
+    // The file has its say first, and what nobody asks for any more is gone for good.
+    let house = House::open_with(dir.path(), &with_discovery(file(&[target("i-1", "127.0.0.9:80")])));
+    let config = house.config();
+    assert_eq!(config.target(&group_name("app"), &id("i-1")).unwrap().origin, Origin::File);
+    assert_eq!(config.target(&group_name("app"), &id("i-2")).unwrap().origin, Origin::Ec2);
+    house.close().await;
+    let house = House::open_with(dir.path(), &file(&[]));
+    assert!(house.config().groups["app"].targets.is_empty());
+    let refused = house.apply(found(&two)).await.unwrap_err();
+    assert!(matches!(refused, Refused::Rejected(Rejected::NoSource { .. })), "{refused}");
+    house.close().await;
+    let house = House::open_with(dir.path(), &with_discovery(file(&[])));
+    assert!(house.config().groups["app"].targets.is_empty(), "it came back");
+    house.close().await;
+    let house = House::open(dir.path());
+    assert!(house.config().groups.is_empty(), "a group with what was found in it may go");
+}
+
 #[tokio::test]
 async fn revisions_are_never_given_out_twice() {
     let dir = tempdir().unwrap();

@@ -13,10 +13,10 @@ use common::ca::Ca;
 use common::{WORKERS, Want, group_name, health, healthy, id, listener};
 use lb::model::{
     AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Certificate, CertificateName,
-    CertificateSource, Change, Declared, DnsNames, Forward, Listener, ListenerProtocol, OnUnavailable, Origin,
-    PrivateKey, Stickiness, StickyBy, TargetProtocol,
+    CertificateSource, Change, Declared, Discovery, DnsNames, Ec2Address, Ec2Discovery, Forward, Listener,
+    ListenerProtocol, OnUnavailable, Origin, PrivateKey, Stickiness, StickyBy, TargetProtocol,
 };
-use lb::state::{Issuance, Now, Observation, Observed, Snapshot, Verdict, compile};
+use lb::state::{Issuance, Now, Observation, Observed, Sighting, Snapshot, Verdict, compile};
 use lb::telemetry::{AccessLog, Build, CodeClass, METRICS, NoncompliantClass, Telemetry, render};
 
 fn telemetry() -> Telemetry {
@@ -76,6 +76,21 @@ fn promtool_says(text: &str) -> Option<String> {
     Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
 }
 
+fn discovery() -> Discovery {
+    Discovery::Ec2(Ec2Discovery {
+        tags: [("role".into(), vec!["db".into()])].into(),
+        asg: None,
+        region: None,
+        address: Ec2Address::Private,
+        port: Some(80),
+        port_tag: None,
+        weight_tag: None,
+        interval: Duration::from_secs(15),
+        complete_lifecycle_action: None,
+        set_instance_health: false,
+    })
+}
+
 #[test]
 fn every_metric_has_samples_and_promtool_is_silent() {
     let raw = Listener { protocol: ListenerProtocol::Tcp, ..listener("raw", Forward::to(group_name("db"))) };
@@ -89,6 +104,9 @@ fn every_metric_has_samples_and_promtool_is_silent() {
     let streams = streams.with(&Change::PutCertificate(Origin::File, automatic));
     let mut observed = Observed::default();
     observed.take_in(Observation::Issuance(name, Issuance::default()));
+    let streams = streams.set("db", |group| group.discovery = Some(discovery()));
+    let sighting = Sighting { last_success_at: Some(SystemTime::UNIX_EPOCH), ..Sighting::none(Origin::Ec2) };
+    observed.take_in(Observation::Sighting(group_name("db"), sighting));
     let text_of_streams = render(&compiled(&streams, &observed, None), &telemetry(), true);
     for metric in METRICS {
         let sample = |line: &str| line.starts_with(metric.name) && !line.starts_with('#');

@@ -4,11 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lb::model::{
-    Adjustment, Certificate, CertificateName, CertificateSource, Change, ClientAuth, Config, Declared, Forward,
-    GroupName, HostPort, Listener, ListenerName, ListenerTls, ObjectRef, Origin, PrivateKey, Rejected, Target,
-    TargetGroup, TargetId, TlsPolicy, Weight, WhenAllUnhealthy,
+    Adjustment, Certificate, CertificateName, CertificateSource, Change, ClientAuth, Config, Declared, Discovery,
+    Ec2Address, Ec2Discovery, Forward, GroupName, HostPort, Listener, ListenerName, ListenerTls, ObjectRef, Origin,
+    PrivateKey, Rejected, Target, TargetGroup, TargetId, TlsPolicy, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -60,8 +61,28 @@ fn certificate() -> impl Strategy<Value = Certificate> {
 }
 
 fn group() -> impl Strategy<Value = TargetGroup> {
-    (group_name(), select(vec![WhenAllUnhealthy::FailOpen, WhenAllUnhealthy::FailClosed]))
-        .prop_map(|(name, when_all_unhealthy)| TargetGroup { when_all_unhealthy, ..TargetGroup::new(name) })
+    (group_name(), select(vec![WhenAllUnhealthy::FailOpen, WhenAllUnhealthy::FailClosed]), any::<bool>()).prop_map(
+        |(name, when_all_unhealthy, discovers)| TargetGroup {
+            when_all_unhealthy,
+            discovery: discovers.then(discovery),
+            ..TargetGroup::new(name)
+        },
+    )
+}
+
+fn discovery() -> Discovery {
+    Discovery::Ec2(Ec2Discovery {
+        tags: [("role".into(), vec!["web".into()])].into(),
+        asg: None,
+        region: None,
+        address: Ec2Address::Private,
+        port: Some(80),
+        port_tag: None,
+        weight_tag: None,
+        interval: Duration::from_secs(15),
+        complete_lifecycle_action: None,
+        set_instance_health: false,
+    })
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -102,6 +123,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (group_name(), id(), any::<bool>()).prop_map(|(group, id, draining)| Change::Drain(group, id, draining)),
         2 => (group_name(), id(), weight()).prop_map(|(group, id, weight)| Change::Reweigh(group, id, weight)),
         1 => (group_name(), target(), adjustment()).prop_map(|(group, on, what)| Change::Adjust(group, on, what)),
+        4 => (group_name(), vec(target(), 0..3)).prop_map(|(group, found)| Change::DeclareTargets(Origin::Ec2, group, found)),
         3 => (origin(), declared()).prop_map(|(origin, declared)| Change::Declare(origin, declared)),
     ]
 }
@@ -147,6 +169,14 @@ fn check_whole(config: &Config) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What was found stands only where it is asked for.
+fn check_found(config: &Config) -> Result<(), TestCaseError> {
+    for group in config.groups.values().filter(|group| group.settings.wanted.discovery.is_none()) {
+        prop_assert!(group.targets.values().all(|held| held.origin != Origin::Ec2), "found for nobody");
+    }
+    Ok(())
+}
+
 /// What holds of every change that was made.
 fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), TestCaseError> {
     let touched = touched(before, after);
@@ -165,6 +195,7 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
         | Change::DeleteTargetGroup(origin, _)
         | Change::PutTarget(origin, ..)
         | Change::DeleteTarget(origin, ..)
+        | Change::DeclareTargets(origin, ..)
         | Change::Declare(origin, _) => (Some(*origin), false),
         Change::Drain(..) | Change::Reweigh(..) | Change::Adjust(..) => (None, true),
         Change::PutCookieKeys(_) | Change::RotateCookieKey(_) | Change::PutTicketKeys(_) => (None, false),
@@ -182,6 +213,15 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
     }
     if let Change::Declare(origin, declared) = change {
         check_declared(before, *origin, declared, after)?;
+    }
+    if let Change::DeclareTargets(origin, group, targets) = change {
+        let found = |of: &Config, within: bool| -> BTreeSet<_> {
+            let is_within = |object: &ObjectRef| matches!(object, ObjectRef::Target(of, _) if of == group) == within;
+            owned_by(of, *origin).into_iter().filter(is_within).collect()
+        };
+        let all = targets.iter().map(|target| ObjectRef::Target(group.clone(), target.id.clone()));
+        prop_assert_eq!(found(after, true), all.collect());
+        prop_assert_eq!(found(before, false), found(after, false), "another group's targets were touched");
     }
     Ok(())
 }
@@ -215,6 +255,7 @@ proptest! {
             if let Ok(after) = config.apply(change) {
                 check_made(&before, change, &after)?;
                 check_whole(&after)?;
+                check_found(&after)?;
                 prop_assert_eq!(after.apply(change).map(|again| again.revision).unwrap_or(after.revision), after.revision,
                     "the same change again is none");
                 config = after;

@@ -102,6 +102,7 @@ pub(crate) fn pointer_to(document: &Value, rejected: &Rejected) -> String {
         }
         Rejected::DanglingCertificate { .. } => None,
         Rejected::SameBind(_, second) => listener_in(document, second.as_str()).map(|place| format!("{place}/bind")),
+        Rejected::NoSource { target_group, .. } => group_in(document, target_group).map(|(place, _)| place),
         Rejected::InUse { .. } => None,
     };
     place.unwrap_or_default()

@@ -162,6 +162,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
         stickiness: stickiness?,
         ejection: ejection?,
+        discovery: default.discovery,
         tls: target_tls::read(reader, speaks_tls),
         send_proxy: reader.or("send_proxy", default.send_proxy, |value| SEND_PROXY.parse(value)),
         on_down: reader.or("on_down", default.on_down, |value| ON_DOWN.parse(value)),

@@ -38,7 +38,7 @@ pub struct Kept {
 pub struct Row {
     /// Which.
     pub key: RowKey,
-    /// Who owns it. Of what another than the API owns, only adjustments are kept.
+    /// Who owns it. Of what the file owns, only adjustments are kept; of what a source has found, the targets as well.
     pub owner: Origin,
     /// The revision that last changed it.
     pub revision: u64,

@@ -1,7 +1,7 @@
 //! What is wanted, kept: every change is durable before it is answered, and none is kept by half.
 //!
 //! One thread owns the backing and takes requests from a bounded queue; requests that wait together share a commit,
-//! each accepted or refused on its own. Only what the API owns is kept, and what was adjusted on a file's targets;
+//! each accepted or refused on its own. Only what the API owns is kept, what sources have found, and what was adjusted on others' targets;
 //! what the file declares is read from it again on each start.
 //! Not here: what a change means ([`lb::model`]), its notation ([`crate::schema`]).
 

@@ -1,19 +1,22 @@
 //! Opening a state directory, joining what is kept there with what the file declares, and starting the store.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use lb::listen::BoundSockets;
-use lb::model::{Adjustment, Certificate, Change, Config, CookieKeys, Declared, GroupName, Origin, Rejected, Target};
+use lb::model::{
+    Adjustment, Certificate, Change, Config, CookieKeys, Declared, Discovery, Group, GroupName, Origin, Rejected,
+    Target,
+};
 use lb::state::{Live, Publisher, Wanted};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lock::Lock;
-use super::rows::{self, Restored};
+use super::rows::{self, Restored, RestoredTarget};
 use super::sqlite::Sqlite;
 use super::writer::Writer;
-use super::{Backing, BackingError, Commit, OpenError, RowKey, Store, StoreThread, publish};
+use super::{Backing, BackingError, Commit, OpenError, Row, RowKey, Store, StoreThread, publish};
 use crate::schema::Adjusted;
 use crate::secrets;
 
@@ -27,7 +30,7 @@ const COMMITTED_MAX: usize = 16;
 pub struct Opened {
     backing: Box<dyn Backing>,
     restored: Restored,
-    adjusted: Vec<RowKey>,
+    dependent: Vec<RowKey>,
     revision: u64,
     lock: Option<Lock>,
 }
@@ -53,8 +56,10 @@ pub fn open_with(mut backing: Box<dyn Backing>) -> Result<Opened, BackingError> 
     if restored.cookie_keys.newest().is_none() {
         (restored.cookie_keys, revision) = keep_first_cookie_key(&mut *backing, revision)?;
     }
-    let adjusted = kept.rows.into_iter().map(|row| row.key).filter(|key| matches!(key, RowKey::Adjusted(..)));
-    Ok(Opened { backing, restored, adjusted: adjusted.collect(), revision, lock: None })
+    // What stands only while somebody else wants it so.
+    let depends = |row: &Row| matches!(row.key, RowKey::Adjusted(..)) || row.owner.discovers();
+    let dependent = kept.rows.into_iter().filter(depends).map(|row| row.key);
+    Ok(Opened { backing, restored, dependent: dependent.collect(), revision, lock: None })
 }
 
 /// Makes the first key and keeps it, as the change it is. Answers with it and the revision that holds it.
@@ -75,7 +80,7 @@ impl Opened {
     /// [`Rejected`]: an object has two owners, or the file dropped a group that API-owned objects still need.
     pub fn wanted_with(&self, declared: &Declared) -> Result<Config, Rejected> {
         self.refuse_dropped_groups(declared)?;
-        let Restored { ticket_keys, acme, certificates, listeners, groups, targets, adjusted, cookie_keys } =
+        let Restored { ticket_keys, acme, certificates, listeners, groups, targets, adjusted, cookie_keys, .. } =
             &self.restored;
         let mut changes = vec![Change::PutCookieKeys(cookie_keys.clone()), Change::PutTicketKeys(ticket_keys.clone())];
         let certificate =
@@ -83,16 +88,20 @@ impl Opened {
         changes.extend(certificates.iter().map(certificate));
         changes.extend(groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())));
         changes.push(Change::Declare(Origin::File, declared.clone()));
-        let put = |(group, target, _): &(GroupName, Target, u64)| {
-            Change::PutTarget(Origin::Api, group.clone(), target.clone())
-        };
+        let put =
+            |restored: &RestoredTarget| Change::PutTarget(Origin::Api, restored.group.clone(), restored.target.clone());
         changes.extend(targets.iter().map(put));
         changes.extend(listeners.iter().map(|(listener, _)| Change::PutListener(Origin::Api, listener.clone())));
         let adjust = |(group, Adjusted { on, adjustment }): &(GroupName, Adjusted)| {
             Change::Adjust(group.clone(), on.clone(), *adjustment)
         };
-        changes.extend(adjusted.iter().map(adjust));
         let kept = Config { revision: self.revision, acme: Arc::new(acme.clone()), ..Config::default() };
+        if !self.restored.found.is_empty()
+            && let Ok(others) = kept.apply_all(&changes)
+        {
+            changes.extend(self.found_for(&others));
+        }
+        changes.extend(adjusted.iter().map(adjust));
         let joined = kept.apply_all(&changes);
         // Whichever came second here: what is kept was there first, and the file can be changed now.
         let mut config = joined.map_err(|rejected| match rejected {
@@ -103,14 +112,32 @@ impl Opened {
         Ok(config)
     }
 
+    /// What sources had found, for those groups that still ask for it. Others' targets go first: they are declared.
+    fn found_for(&self, others: &Config) -> Vec<Change> {
+        let mut found: BTreeMap<(&GroupName, Origin), Vec<Target>> = BTreeMap::new();
+        for RestoredTarget { origin, group, target, .. } in &self.restored.found {
+            let asks = |group: &Arc<Group>| {
+                let source = group.settings.wanted.discovery.as_ref().map(Discovery::origin);
+                source == Some(*origin) && !group.targets.contains_key(&target.id)
+            };
+            if others.groups.get(group).is_some_and(asks) {
+                found.entry((group, *origin)).or_default().push(target.clone());
+            }
+        }
+        let declare =
+            |((group, origin), targets): ((&GroupName, _), _)| Change::DeclareTargets(origin, group.clone(), targets);
+        found.into_iter().map(declare).collect()
+    }
+
     fn refuse_dropped_groups(&self, declared: &Declared) -> Result<(), Rejected> {
         let declared = declared.target_groups.iter().map(|group| &group.name);
         let there: HashSet<_> = declared.chain(self.restored.groups.iter().map(|(group, _)| &group.name)).collect();
         let targets = self.restored.targets.iter();
-        let mut orphans = targets.filter(|(group, ..)| !there.contains(group)).peekable();
-        let Some((target_group, ..)) = orphans.peek().copied() else { return Ok(()) };
-        let orphans =
-            orphans.filter(|(group, ..)| group == target_group).map(|(_, target, _)| (&target.id, Origin::Api));
+        let mut orphans = targets.filter(|restored| !there.contains(&restored.group)).peekable();
+        let Some(RestoredTarget { group: target_group, .. }) = orphans.peek().copied() else { return Ok(()) };
+        let orphans = orphans
+            .filter(|restored| restored.group == *target_group)
+            .map(|restored| (&restored.target.id, Origin::Api));
         Err(Rejected::held_by_targets(target_group, orphans))
     }
 
@@ -131,9 +158,12 @@ impl Opened {
                 Arc::make_mut(&mut Arc::make_mut(group).settings).revision = *revision;
             }
         }
-        for (group, target, revision) in &self.restored.targets {
+        for RestoredTarget { origin, group, target, revision } in
+            self.restored.targets.iter().chain(&self.restored.found)
+        {
             if let Some(group) = config.groups.get_mut(group)
                 && let Some(held) = Arc::make_mut(group).targets.get_mut(&target.id)
+                && held.origin == *origin
             {
                 Arc::make_mut(held).revision = *revision;
             }
@@ -178,14 +208,20 @@ impl Opened {
         Ok((Store { ask, live }, StoreThread::new(thread, publishing)))
     }
 
-    /// The revision of the start, and what was adjusted on entries that the file declares differently now.
+    /// The revision of the start, without what was adjusted on entries that the file declares differently now, and what
+    /// was found for groups that no longer ask for it.
     fn first_commit(&self, config: &Config) -> Commit {
         let stands = |group: &str, id: &str| {
             let held = config.groups.get(group).and_then(|group| group.targets.get(id));
             held.is_some_and(|held| held.adjusted != Adjustment::default())
         };
-        let dropped = self.adjusted.iter().filter(|key| match key {
+        let is_found = |group: &str, id: &str| {
+            let held = config.groups.get(group).and_then(|group| group.targets.get(id));
+            held.is_some_and(|held| held.origin.discovers())
+        };
+        let dropped = self.dependent.iter().filter(|key| match key {
             RowKey::Adjusted(group, id) => !stands(group, id),
+            RowKey::Target(group, id) => !is_found(group, id),
             _ => false,
         });
         let delete = dropped.cloned().collect();

@@ -20,9 +20,20 @@ pub(super) struct Restored {
     pub(super) certificates: Vec<(lb::model::Certificate, u64)>,
     pub(super) listeners: Vec<(lb::model::Listener, u64)>,
     pub(super) groups: Vec<(TargetGroup, u64)>,
-    pub(super) targets: Vec<(GroupName, lb::model::Target, u64)>,
+    pub(super) targets: Vec<RestoredTarget>,
+    /// What sources have found.
+    pub(super) found: Vec<RestoredTarget>,
     pub(super) adjusted: Vec<(GroupName, Adjusted)>,
     pub(super) cookie_keys: CookieKeys,
+}
+
+/// A target that was read.
+#[derive(Debug, Clone)]
+pub(super) struct RestoredTarget {
+    pub(super) origin: Origin,
+    pub(super) group: GroupName,
+    pub(super) target: lb::model::Target,
+    pub(super) revision: u64,
 }
 
 /// What makes `after` durable where `before` was.
@@ -105,8 +116,9 @@ fn rows_of(config: &Config, object: &ObjectRef) -> Vec<(RowKey, Option<Written>)
 }
 
 fn owned_target(held: &HeldTarget) -> Option<Written> {
-    let owned = held.origin == Origin::Api;
-    owned.then(|| (held.origin, held.revision, document(schema::Target::from(&held.declared))))
+    // What was found is kept as well: a start serves by it before anybody can look again.
+    let is_kept = held.origin == Origin::Api || held.origin.discovers();
+    is_kept.then(|| (held.origin, held.revision, document(schema::Target::from(&held.declared))))
 }
 
 fn adjusted_target(held: &HeldTarget) -> Option<Written> {
@@ -169,7 +181,9 @@ impl Restored {
             RowKey::Target(group, id) => {
                 let (group, id) = (GroupName::parse(group).map_err(name)?, TargetId::parse(id).map_err(name)?);
                 let target = schema::read_target(&id, document).map_err(problems)?;
-                self.targets.push((group, target, revision));
+                let origin = row.owner;
+                let place = if origin.discovers() { &mut self.found } else { &mut self.targets };
+                place.push(RestoredTarget { origin, group, target, revision });
             }
             RowKey::Adjusted(group, _) => {
                 let group = GroupName::parse(group).map_err(name)?;

@@ -227,7 +227,7 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
         "cookie_keys" => RowKey::CookieKeys,
         _ => return None,
     };
-    let owner = [Origin::Api, Origin::File].into_iter().find(|origin| origin.to_string() == owner)?;
+    let owner = Origin::ALL.into_iter().find(|origin| origin.to_string() == owner)?;
     let document: Value = serde_json::from_str(&document).ok()?;
     Some(Row { key, owner, revision: u64::try_from(revision).ok()?, document })
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use control::store::{self, Applied, Opened, Precondition, Refused, Store, StoreThread};
 use lb::listen::BoundSockets;
 use lb::model::{
-    Change, Config, Declared, Forward, GroupName, HostPort, Listener, ListenerName, Origin, Target, TargetGroup,
-    TargetId, Weight,
+    Change, Config, Declared, Discovery, Ec2Address, Ec2Discovery, Forward, GroupName, HostPort, Listener,
+    ListenerName, Origin, Target, TargetGroup, TargetId, Weight,
 };
 use lb::state::{Live, Now, Observed, Observer, Publisher, Wanted, compile};
 
@@ -102,6 +102,21 @@ pub(crate) fn put_target(to: &str, id: &str, address: &str) -> Change {
 
 pub(crate) fn put_listener(name: &str, bind: &str, to: &str) -> Change {
     Change::PutListener(Origin::Api, listener(name, bind, to))
+}
+
+pub(crate) fn discovery() -> Discovery {
+    Discovery::Ec2(Ec2Discovery {
+        tags: [("role".into(), vec!["web".into()])].into(),
+        asg: None,
+        region: None,
+        address: Ec2Address::Private,
+        port: Some(80),
+        port_tag: None,
+        weight_tag: None,
+        interval: Duration::from_secs(15),
+        complete_lifecycle_action: None,
+        set_instance_health: false,
+    })
 }
 
 /// A file with one group `app`, a listener `web` to it, and these targets in it.

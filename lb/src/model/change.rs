@@ -35,6 +35,9 @@ pub enum Change {
     /// Says what is adjusted on a target, where its owner's entry is this one; where it is another, or there is none,
     /// nothing is: what is adjusted stands on the entry it was adjusted on.
     Adjust(GroupName, Target, Adjustment),
+    /// All targets that a source has found for one group, in one set: what it no longer finds goes, nothing of another
+    /// origin or in another group does.
+    DeclareTargets(Origin, GroupName, Vec<Target>),
     /// Everything an origin wants, in one set: what it no longer declares goes, nothing of another origin does.
     Declare(Origin, Declared),
     /// Replaces the keys of elbow's own cookies.
@@ -158,6 +161,9 @@ impl fmt::Display for Change {
             Self::PutAcmeAccount(None) => write!(f, "forgets the account of automatic certificates"),
             Self::PutIssued(name, Some(issued)) => write!(f, "certificate {name} was issued by {}", issued.directory),
             Self::PutIssued(name, None) => write!(f, "forgets what was issued as certificate {name}"),
+            Self::DeclareTargets(origin, group, targets) => {
+                write!(f, "{origin} declares {} targets of target group {group}", targets.len())
+            }
             Self::Declare(origin, declared) => write!(
                 f,
                 "{origin} declares {} listeners, {} target groups and {} targets",
@@ -229,6 +235,14 @@ pub enum Rejected {
     /// A certificate is to come back without its private key, which is not there.
     #[error("the private key of {0} is not exported: put the certificate with its key first, or add `key` to it")]
     KeyMissing(ObjectRef),
+    /// Targets were found for a group that no longer asks for them.
+    #[error("target group {target_group} takes no targets from {origin}")]
+    NoSource {
+        /// The group.
+        target_group: GroupName,
+        /// Who has found them.
+        origin: Origin,
+    },
     /// A listener's protocol cannot be passed on in that of its group.
     #[error(
         "listener {listener} speaks {} and its target group {target_group} {}: requests go to http and https \

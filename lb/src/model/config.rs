@@ -1,13 +1,13 @@
 //! All that is wanted, as one value, and how a change makes the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::change::conflicts;
 use super::{
-    AcmeState, Certificate, CertificateName, Change, CookieKeys, Declared, Global, GroupName, Listener, ListenerName,
-    ObjectRef, Rejected, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
+    AcmeState, Certificate, CertificateName, Change, CookieKeys, Declared, Discovery, Global, GroupName, Listener,
+    ListenerName, ObjectRef, Rejected, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -80,6 +80,18 @@ pub enum Origin {
     File,
     /// The admin API.
     Api,
+    /// Discovery in Amazon EC2, which owns targets only.
+    Ec2,
+}
+
+impl Origin {
+    /// Every origin.
+    pub const ALL: [Self; 3] = [Self::File, Self::Api, Self::Ec2];
+
+    /// Whether it finds targets by looking for them.
+    pub fn discovers(self) -> bool {
+        self == Self::Ec2
+    }
 }
 
 impl fmt::Display for Origin {
@@ -87,6 +99,7 @@ impl fmt::Display for Origin {
         f.write_str(match self {
             Self::File => "file",
             Self::Api => "api",
+            Self::Ec2 => "ec2",
         })
     }
 }
@@ -158,6 +171,7 @@ impl Config {
                 _ => Ok(()),
             },
             Change::Declare(origin, declared) => self.declare(*origin, declared),
+            Change::DeclareTargets(origin, group, targets) => self.declare_targets(*origin, group, targets),
             Change::PutCookieKeys(keys) => self.put_cookie_keys(keys.clone()),
             Change::PutTicketKeys(keys) => {
                 self.ticket_keys = Arc::new(keys.clone());
@@ -237,7 +251,11 @@ impl Config {
                 if existing.settings.wanted == *group {
                     return Ok(());
                 }
-                Group { settings: held(), targets: existing.targets.clone() }
+                // What a source has found goes with the source.
+                let source = group.discovery.as_ref().map(Discovery::origin);
+                let stays = |held: &HeldTarget| !held.origin.discovers() || source == Some(held.origin);
+                let targets = existing.targets.iter().filter(|(_, held)| stays(held));
+                Group { settings: held(), targets: targets.map(|(id, held)| (id.clone(), Arc::clone(held))).collect() }
             }
             None => Group { settings: held(), targets: BTreeMap::new() },
         };
@@ -249,7 +267,9 @@ impl Config {
         let object = || ObjectRef::TargetGroup(name.clone());
         let group = self.groups.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
         owned(group.settings.origin, origin, object)?;
-        let mut foreign = group.targets.values().filter(|held| held.origin != origin).peekable();
+        let foreign = group.targets.values().filter(|held| held.origin != origin);
+        // What a source has found goes with the group.
+        let mut foreign = foreign.filter(|held| !held.origin.discovers()).peekable();
         if foreign.peek().is_some() {
             let foreign = foreign.map(|held| (&held.declared.id, held.origin));
             return Err(Rejected::held_by_targets(name, foreign));
@@ -347,6 +367,23 @@ impl Config {
             self.delete_group(origin, &name)?;
         }
         Ok(())
+    }
+
+    /// Takes over all that a source has found for one group. Another origin's targets are not touched.
+    fn declare_targets(&mut self, origin: Origin, group: &GroupName, targets: &[Target]) -> Result<(), Rejected> {
+        let source = self.group(group)?.settings.wanted.discovery.as_ref().map(Discovery::origin);
+        if source != Some(origin) {
+            return Err(Rejected::NoSource { target_group: group.clone(), origin });
+        }
+        let mut declared = BTreeSet::new();
+        if let Some(twice) = targets.iter().find(|target| !declared.insert(&target.id)) {
+            return Err(Rejected::Twice(ObjectRef::Target(group.clone(), twice.id.clone())));
+        }
+        let stays = |held: &HeldTarget| held.origin != origin || declared.contains(&held.declared.id);
+        if !self.group(group)?.targets.values().all(|held| stays(held)) {
+            self.group_mut(group)?.targets.retain(|_, held| stays(held));
+        }
+        targets.iter().try_for_each(|target| self.declare_target(origin, group, target))
     }
 
     /// As [`Self::put_target`], but an unchanged entry keeps what was adjusted on it.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ejection, GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness, TargetTls};
+use super::{Discovery, Ejection, GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness, TargetTls};
 
 /// A target group as it is wanted, less its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct TargetGroup {
     pub ejection: Ejection,
     /// How its targets are checked.
     pub health_check: HealthCheck,
+    /// Where more of its targets are found, if anywhere.
+    pub discovery: Option<Discovery>,
 }
 
 impl TargetGroup {
@@ -71,6 +73,7 @@ impl TargetGroup {
             stickiness: None,
             ejection: Ejection::default(),
             health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
+            discovery: None,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use super::members::{Roll, call_roll};
 use super::secured::{self, Credentials, Originators};
-use super::slow_start;
+use super::{sighting, slow_start};
 use crate::affinity;
 use crate::balance::{self, Candidate};
 use crate::listen::BoundSockets;
@@ -97,8 +97,9 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
     let slow = pools.values().filter_map(|pool| pool.slow_until);
     let wake_at = members.chain(slow).min();
     let issuances = secured::issuances(&wanted.config, &observed.issuances, previous);
+    let sightings = sighting::sightings(&wanted.config, &observed.sightings, previous);
     let config = Arc::clone(&wanted.config);
-    Snapshot { generation, config, credentials, issuances, frontends, pools, next_backend, wake_at }
+    Snapshot { generation, config, credentials, issuances, sightings, frontends, pools, next_backend, wake_at }
 }
 
 /// Every group that is wanted, or that still may have targets leaving.

@@ -42,6 +42,17 @@ pub enum EventKind {
         /// When it is renewed, or tried again.
         next_at: Option<SystemTime>,
     },
+    /// Looking for a group's targets succeeds or fails now, or so many are missing that they are kept for a while.
+    Discovery {
+        /// The group.
+        group: GroupName,
+        /// How many targets the last answer showed.
+        seen: usize,
+        /// How many stay although it did not show them.
+        held: usize,
+        /// Why the last look failed, if it did.
+        error: Option<Arc<str>>,
+    },
     /// Another configuration holds.
     Config {
         /// Its revision.
@@ -56,6 +67,7 @@ pub fn difference(previous: &Snapshot, next: &Snapshot, at: SystemTime) -> Vec<E
         kinds.push(EventKind::Config { revision: next.config.revision });
     }
     certificates(previous, next, &mut kinds);
+    discoveries(previous, next, &mut kinds);
     for pool in next.groups() {
         let group = &pool.forward.target_group;
         let old = previous.pool_of(group);
@@ -86,6 +98,21 @@ fn certificates(previous: &Snapshot, next: &Snapshot, kinds: &mut Vec<EventKind>
         let before = previous.issuances.get(name).map_or((0, 0), |before| (before.succeeded, before.failed));
         if before != (now.succeeded, now.failed) {
             kinds.push(EventKind::Certificate { name: name.clone(), error: now.error.clone(), next_at: now.next_at });
+        }
+    }
+}
+
+/// Where looking for targets goes otherwise than before.
+fn discoveries(previous: &Snapshot, next: &Snapshot, kinds: &mut Vec<EventKind>) {
+    if Arc::ptr_eq(&previous.sightings, &next.sightings) {
+        return;
+    }
+    for (group, now) in next.sightings.iter() {
+        let before = previous.sightings.get(group);
+        let before = before.map_or((0, false), |before| (before.held, before.error.is_some()));
+        if before != (now.held, now.error.is_some()) {
+            let (seen, held, error) = (now.seen, now.held, now.error.clone());
+            kinds.push(EventKind::Discovery { group: group.clone(), seen, held, error });
         }
     }
 }

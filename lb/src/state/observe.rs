@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::model::{CertificateName, Host};
-use crate::state::{BackendId, HealthState, Issuance, Snapshot, Streak};
+use crate::model::{CertificateName, GroupName, Host};
+use crate::state::{BackendId, HealthState, Issuance, Sighting, Snapshot, Streak};
 
 /// One seen fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Observation {
     Drained(BackendId),
     /// How it goes with a certificate that an authority issues.
     Issuance(CertificateName, Issuance),
+    /// How it goes with finding the targets of a group.
+    Sighting(GroupName, Sighting),
 }
 
 /// All that is seen, newest word for each subject.
@@ -35,6 +37,8 @@ pub struct Observed {
     pub streaks: HashMap<BackendId, Streak>,
     /// How it goes with certificates that an authority issues.
     pub issuances: BTreeMap<CertificateName, Issuance>,
+    /// How it goes with finding the targets of groups.
+    pub sightings: BTreeMap<GroupName, Sighting>,
 }
 
 /// Takes in what is seen, from anywhere, never blocking and never dropping: for each subject the newest word stands.
@@ -106,12 +110,14 @@ impl Observed {
             Observation::Resolved(name, address) => drop(self.resolved.insert(name, address)),
             Observation::Drained(backend) => drop(self.drained.insert(backend)),
             Observation::Issuance(name, issuance) => drop(self.issuances.insert(name, issuance)),
+            Observation::Sighting(group, sighting) => drop(self.sightings.insert(group, sighting)),
         }
     }
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.health.is_empty() && self.resolved.is_empty() && self.drained.is_empty() && self.issuances.is_empty()
+        let no_backends = self.health.is_empty() && self.resolved.is_empty() && self.drained.is_empty();
+        no_backends && self.issuances.is_empty() && self.sightings.is_empty()
     }
 
     /// Remembers all that another holds, over what is older.
@@ -120,6 +126,7 @@ impl Observed {
         self.resolved.extend(news.resolved);
         self.drained.extend(news.drained);
         self.issuances.extend(news.issuances);
+        self.sightings.extend(news.sightings);
     }
 
     /// Forgets what is of no use once a snapshot was made with it.
@@ -129,6 +136,7 @@ impl Observed {
     pub(super) fn forget(&mut self, snapshot: &Snapshot) {
         self.drained.clear();
         self.issuances.retain(|name, _| snapshot.issuances.contains_key(name));
+        self.sightings.retain(|name, _| snapshot.sightings.contains_key(name));
         let members = || snapshot.groups().flat_map(|pool| pool.members.iter());
         let living = snapshot.groups().map(|pool| pool.members.len()).sum();
         if self.health.len() > living {

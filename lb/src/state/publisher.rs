@@ -270,7 +270,7 @@ fn log(events: &[Event]) {
             }
             EventKind::FailOpen(group, false) => tracing::info!(%group, "requests go to healthy targets only"),
             // Whoever has ordered it tells more.
-            EventKind::Certificate { .. } => {}
+            EventKind::Certificate { .. } | EventKind::Discovery { .. } => {}
             EventKind::Config { revision } => tracing::info!(revision, "configuration in effect"),
         }
     }

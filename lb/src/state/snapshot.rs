@@ -12,7 +12,7 @@ use crate::model::{
     Algorithm, CertificateName, Config, Forward, GroupName, HashKey, HeldTarget, Host, Listener, ListenerName,
     TargetGroup, TargetId,
 };
-use crate::state::{Backend, BackendId, Issuance, Standing};
+use crate::state::{Backend, BackendId, Issuance, Sighting, Standing};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 use crate::tls::{Credential, Originator, Terminator};
 
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub credentials: BTreeMap<CertificateName, Arc<Credential>>,
     /// How it goes with those that an authority issues, by name.
     pub issuances: Arc<BTreeMap<CertificateName, Issuance>>,
+    /// How it goes with finding targets, by group.
+    pub sightings: Arc<BTreeMap<GroupName, Sighting>>,
     /// Listeners, by name.
     pub frontends: BTreeMap<ListenerName, Arc<Frontend>>,
     /// Pools, one for each distinct forward. A group nobody forwards to has one as well, unused.

@@ -93,6 +93,14 @@ metrics! {
         "When a certificate ends, in seconds since the Unix epoch.";
     ACME_RENEWALS: Counter "elbow_acme_renewals_total" { "certificate", "result" }
         "Attempts to have a certificate issued or renewed, by how that ended.";
+    DISCOVERY_LAST_SUCCESS: Gauge "elbow_discovery_last_success_seconds" { "target_group", "source" }
+        "When looking for the targets of a group last succeeded, in seconds since the Unix epoch.";
+    DISCOVERY_INSTANCES: Gauge "elbow_discovery_instances" { "target_group", "source" }
+        "Targets that the last answer of a source showed.";
+    DISCOVERY_HELD: Gauge "elbow_discovery_held" { "target_group", "source" }
+        "Targets that stay for a while although the source no longer shows them, because so many are missing at once.";
+    DISCOVERY_ERRORS: Counter "elbow_discovery_errors_total" { "target_group", "source" }
+        "Looks for targets that failed, and changed nothing.";
     PROXY_HEADERS_REFUSED: Counter "elbow_proxy_headers_refused_total" { "listener", "reason" }
         "Connections closed because their PROXY protocol header was missing, malformed, late or from a stranger.";
     CONNECTIONS_REFUSED: Counter "elbow_connections_refused_total" {}

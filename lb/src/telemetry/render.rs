@@ -14,7 +14,7 @@ use super::{
     CodeClass, Counter, GroupCells, HandshakeResult, Histogram, LB_CODES, ListenerCells, NoncompliantClass,
     ProxyHeaderFault, RouteMetrics, SESSION_KINDS, StickyResult, StreamCells, TargetHandshake, Telemetry, process,
 };
-use crate::state::{Member, Pool, Snapshot, TargetState};
+use crate::state::{Member, Pool, Sighting, Snapshot, TargetState};
 
 /// Renders all metrics.
 pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bool) -> String {
@@ -36,6 +36,9 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
         exposition.add(names::ACME_RENEWALS, &[name.as_str(), "success"], issuance.succeeded as f64);
         exposition.add(names::ACME_RENEWALS, &[name.as_str(), "failure"], issuance.failed as f64);
     }
+    for (group, sighting) in snapshot.sightings.iter() {
+        sighting_samples(&mut exposition, group.as_str(), sighting);
+    }
     // Several forwards to one group make several pools, which share its counters and targets: one speaks for all.
     for pool in snapshot.groups() {
         group_samples(&mut exposition, pool);
@@ -44,6 +47,17 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
     exposition.add(names::CONFIG_REVISION, &[], snapshot.config.revision as f64);
     exposition.add(names::CONFIG_LAST_APPLY_SUCCESS, &[], f64::from(last_apply_success));
     exposition.encode()
+}
+
+fn sighting_samples(out: &mut Exposition, group: &str, sighting: &Sighting) {
+    let labels = [group, &sighting.origin.to_string()];
+    if let Some(at) = sighting.last_success_at {
+        let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        out.add(names::DISCOVERY_LAST_SUCCESS, &labels, at.as_secs_f64());
+    }
+    out.add(names::DISCOVERY_INSTANCES, &labels, sighting.seen as f64);
+    out.add(names::DISCOVERY_HELD, &labels, sighting.held as f64);
+    out.add(names::DISCOVERY_ERRORS, &labels, sighting.errors as f64);
 }
 
 fn listener_samples<'a>(out: &mut Exposition, listener: &str, workers: impl Iterator<Item = &'a ListenerCells>) {

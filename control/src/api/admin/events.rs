@@ -22,7 +22,7 @@ use super::{Api, EVENT_STREAMS_MAX, Stopping};
 /// A comment is sent after this much silence, so that whoever sits between does not take the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// One event's `data`. The event's name is `target`, `fail_open`, `certificate`, `config` or `lagged`.
+/// One event's `data`. The event's name is `target`, `fail_open`, `certificate`, `discovery`, `config` or `lagged`.
 #[derive(Debug, serde::Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum EventView {
@@ -70,6 +70,22 @@ pub(super) enum EventView {
         #[schema(format = DateTime)]
         #[serde(skip_serializing_if = "Option::is_none")]
         next_at: Option<String>,
+    },
+    /// `discovery`: looking for a group's targets begins to fail or succeeds again, or so many are missing at once that
+    /// they stay for a while.
+    Discovery {
+        /// When.
+        #[schema(format = DateTime)]
+        at: String,
+        /// The group.
+        target_group: String,
+        /// How many targets the last answer showed.
+        seen: usize,
+        /// How many stay although it did not show them.
+        held: usize,
+        /// Why the last look failed, if it did. It changed nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// `config`: another configuration holds.
     Config {
@@ -159,6 +175,16 @@ fn sent(event: &Event) -> Sent {
                 next_at: next_at.map(rfc3339),
             };
             named("certificate", &view)
+        }
+        EventKind::Discovery { group, seen, held, error } => {
+            let view = EventView::Discovery {
+                at,
+                target_group: group.to_string(),
+                seen: *seen,
+                held: *held,
+                reason: error.as_deref().map(str::to_owned),
+            };
+            named("discovery", &view)
         }
         EventKind::Config { revision } => named("config", &EventView::Config { at, revision: *revision }),
     }

@@ -239,7 +239,7 @@ fn kind_of(rejected: &Rejected) -> Kind {
         Rejected::OwnedBy { .. } => Kind::OwnedElsewhere,
         Rejected::Twice(_) | Rejected::KeyMissing(_) => Kind::Invalid,
         Rejected::DanglingForward { .. } | Rejected::DanglingCertificate { .. } | Rejected::InUse { .. } => Kind::InUse,
-        Rejected::Mismatch { .. } => Kind::Conflict,
+        Rejected::Mismatch { .. } | Rejected::NoSource { .. } => Kind::Conflict,
         Rejected::SameBind(..) => Kind::AddressTaken,
     }
 }
