@@ -162,7 +162,7 @@ fn address(history: &History, held: &HeldTarget) -> Option<SocketAddr> {
         Host::Ip(ip) => Some(*ip),
         Host::Name(name) => history.observed.resolved.get(name).copied(),
     };
-    ip.map(|ip| SocketAddr::new(ip, held.declared.address.port))
+    ip.map(|ip| SocketAddr::new(ip, held.declared.address.port.unwrap_or(0)))
 }
 
 /// The state a registered target should be in.

@@ -198,6 +198,7 @@ fn check_made(before: &Config, change: &Change, after: &Config) -> Result<(), Te
         | Change::DeclareTargets(origin, ..)
         | Change::Declare(origin, _) => (Some(*origin), false),
         Change::Drain(..) | Change::Reweigh(..) | Change::Adjust(..) => (None, true),
+        Change::PutLoadBalancer(..) | Change::DeleteLoadBalancer(_) => (Some(Origin::Elb), false),
         Change::PutCookieKeys(_) | Change::RotateCookieKey(_) | Change::PutTicketKeys(_) => (None, false),
         Change::PutAcmeAccount(_) | Change::PutIssued(..) => (None, false),
     };

@@ -53,7 +53,8 @@ impl House {
             let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
             let port = FIRST_PORT + u16::try_from(index)?;
             let id = TargetId::parse(&format!("t-{index}"))?;
-            let target = Target { id, address: HostPort { host, port }, weight: Weight::default(), zone: None };
+            let target =
+                Target { id, address: HostPort { host, port: Some(port) }, weight: Weight::default(), zone: None };
             Ok(Change::PutTarget(Origin::File, self.group.clone(), target))
         };
         let changes = (from..from + count).map(put).collect::<Result<Vec<_>>>()?;

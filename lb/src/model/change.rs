@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::{
     AcmeAccount, Adjustment, Certificate, CertificateName, CookieKey, CookieKeys, Global, GroupName, Issued, Listener,
-    ListenerName, ListenerProtocol, Origin, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
+    ListenerName, ListenerProtocol, LoadBalancerId, LoadBalancerParts, Origin, Target, TargetGroup, TargetId,
+    TargetProtocol, TicketKeys, Weight,
 };
 
 /// One wanted change, applied whole or refused whole.
@@ -35,6 +37,11 @@ pub enum Change {
     /// Says what is adjusted on a target, where its owner's entry is this one; where it is another, or there is none,
     /// nothing is: what is adjusted stands on the entry it was adjusted on.
     Adjust(GroupName, Target, Adjustment),
+    /// Creates or replaces a load balancer of the ELB API, with all that is made for it and what its API keeps of it: what
+    /// was made for it before and is not among these parts goes.
+    PutLoadBalancer(LoadBalancerId, LoadBalancerParts, Arc<str>),
+    /// Removes a load balancer and all that was made for it.
+    DeleteLoadBalancer(LoadBalancerId),
     /// All targets that a source has found for one group, in one set: what it no longer finds goes, nothing of another
     /// origin or in another group does.
     DeclareTargets(Origin, GroupName, Vec<Target>),
@@ -154,6 +161,8 @@ impl fmt::Display for Change {
             Self::Drain(group, id, false) => write!(f, "undrains {}", target(group, id)),
             Self::Reweigh(group, id, weight) => write!(f, "gives weight {} to {}", weight.get(), target(group, id)),
             Self::Adjust(group, on, _) => write!(f, "adjusts {}", target(group, &on.id)),
+            Self::PutLoadBalancer(id, ..) => write!(f, "puts load balancer {id}"),
+            Self::DeleteLoadBalancer(id) => write!(f, "deletes load balancer {id}"),
             Self::PutCookieKeys(keys) => write!(f, "puts {} cookie keys", keys.iter().count()),
             Self::RotateCookieKey(key) => write!(f, "rotates the cookie key to {:08x}", key.id),
             Self::PutTicketKeys(_) => write!(f, "puts another ticket key"),
@@ -182,6 +191,8 @@ pub enum ObjectRef {
     Listener(ListenerName),
     /// A certificate.
     Certificate(CertificateName),
+    /// A load balancer.
+    LoadBalancer(LoadBalancerId),
     /// A target group.
     TargetGroup(GroupName),
     /// A target of a group.
@@ -193,6 +204,7 @@ impl fmt::Display for ObjectRef {
         match self {
             Self::Listener(name) => write!(f, "listener {name}"),
             Self::Certificate(name) => write!(f, "certificate {name}"),
+            Self::LoadBalancer(id) => write!(f, "load balancer {id}"),
             Self::TargetGroup(name) => write!(f, "target group {name}"),
             Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
         }
@@ -206,12 +218,26 @@ pub enum Rejected {
     #[error("there is no {0}")]
     NotFound(ObjectRef),
     /// The object belongs to another origin.
-    #[error("{object} belongs to {owner}: change it there")]
+    #[error("{object} belongs to {}: change it there", owner.in_words())]
     OwnedBy {
         /// The object.
         object: ObjectRef,
         /// Who may change it.
         owner: Origin,
+    },
+    /// The name of what is to be made for a load balancer is that of something made for another one.
+    #[error("there is a {object} already, which belongs to another load balancer")]
+    Taken {
+        /// The object.
+        object: ObjectRef,
+    },
+    /// What is kept of an object cannot be carried out any more.
+    #[error("{object} cannot be carried out: {why}")]
+    Amiss {
+        /// The object.
+        object: ObjectRef,
+        /// Why not, and what to do.
+        why: String,
     },
     /// Two entries of one set have the same name.
     #[error("{0} is declared twice")]

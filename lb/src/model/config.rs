@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::change::conflicts;
 use super::{
     AcmeState, Certificate, CertificateName, Change, CookieKeys, Declared, Discovery, Global, GroupName, Listener,
-    ListenerName, ObjectRef, Rejected, Target, TargetGroup, TargetId, TargetProtocol, TicketKeys, Weight,
+    ListenerName, LoadBalancer, LoadBalancerId, LoadBalancerParts, ObjectRef, Rejected, Target, TargetGroup, TargetId,
+    TargetProtocol, TicketKeys, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -27,6 +28,8 @@ pub struct Config {
     pub certificates: BTreeMap<CertificateName, Arc<Held<Certificate>>>,
     /// Listeners by name.
     pub listeners: BTreeMap<ListenerName, Arc<Held<Listener>>>,
+    /// Load balancers of the ELB API.
+    pub load_balancers: BTreeMap<LoadBalancerId, Arc<Held<LoadBalancer>>>,
     /// Target groups, each with its targets, by name.
     pub groups: BTreeMap<GroupName, Arc<Group>>,
 }
@@ -80,17 +83,29 @@ pub enum Origin {
     File,
     /// The admin API.
     Api,
+    /// The ELB API, which is served at the admin address too: each object is part of a load balancer.
+    Elb,
     /// Discovery in Amazon EC2, which owns targets only.
     Ec2,
 }
 
 impl Origin {
     /// Every origin.
-    pub const ALL: [Self; 3] = [Self::File, Self::Api, Self::Ec2];
+    pub const ALL: [Self; 4] = [Self::File, Self::Api, Self::Elb, Self::Ec2];
 
     /// Whether it finds targets by looking for them.
     pub fn discovers(self) -> bool {
         self == Self::Ec2
+    }
+
+    /// Where it is to be changed.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Api => "api",
+            Self::Elb => "a load balancer of the ELB API",
+            Self::Ec2 => "ec2",
+        }
     }
 }
 
@@ -98,7 +113,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::File => "file",
-            Self::Api => "api",
+            Self::Api | Self::Elb => "api",
             Self::Ec2 => "ec2",
         })
     }
@@ -135,6 +150,7 @@ impl Config {
         let same_keys = next.cookie_keys == self.cookie_keys && next.ticket_keys == self.ticket_keys;
         let same_keys = same_keys && next.acme == self.acme;
         let same_own = next.global == self.global && same_keys && next.certificates == self.certificates;
+        let same_own = same_own && next.load_balancers == self.load_balancers;
         let same = same_own && next.listeners == self.listeners && next.groups == self.groups;
         Ok(if same { self.clone() } else { next })
     }
@@ -144,6 +160,7 @@ impl Config {
         match object {
             ObjectRef::Listener(name) => self.listeners.get(name).map(|held| held.revision),
             ObjectRef::Certificate(name) => self.certificates.get(name).map(|held| held.revision),
+            ObjectRef::LoadBalancer(id) => self.load_balancers.get(id).map(|held| held.revision),
             ObjectRef::TargetGroup(name) => self.groups.get(name).map(|group| group.settings.revision),
             ObjectRef::Target(group, id) => self.target(group, id).map(|held| held.revision),
         }
@@ -170,6 +187,8 @@ impl Config {
                 Some(held) if held.declared == *on => self.adjust(group, &on.id, |adjusted, _| *adjusted = *adjustment),
                 _ => Ok(()),
             },
+            Change::PutLoadBalancer(id, parts, facts) => self.put_load_balancer(id, parts, facts),
+            Change::DeleteLoadBalancer(id) => self.delete_load_balancer(id),
             Change::Declare(origin, declared) => self.declare(*origin, declared),
             Change::DeclareTargets(origin, group, targets) => self.declare_targets(*origin, group, targets),
             Change::PutCookieKeys(keys) => self.put_cookie_keys(keys.clone()),
@@ -305,6 +324,86 @@ impl Config {
         owned(held.origin, origin, object)?;
         self.group_mut(group)?.targets.remove(id);
         Ok(())
+    }
+
+    fn put_load_balancer(
+        &mut self,
+        id: &LoadBalancerId,
+        parts: &LoadBalancerParts,
+        facts: &Arc<str>,
+    ) -> Result<(), Rejected> {
+        let wanted = LoadBalancer::of(id.clone(), Arc::clone(facts), parts);
+        let before = self.load_balancers.get(id).cloned();
+        self.refuse_parts_of_others(&wanted, before.as_deref())?;
+        if let Some(before) = &before {
+            self.drop_parts(&before.wanted, Some(&wanted))?;
+        }
+        self.put_group(Origin::Elb, &parts.target_group)?;
+        let gone =
+            self.targets_of(&wanted.target_group, |target| parts.targets.iter().all(|other| other.id != *target));
+        for target in gone {
+            self.delete_target(Origin::Elb, &wanted.target_group, &target)?;
+        }
+        for target in &parts.targets {
+            self.declare_target(Origin::Elb, &wanted.target_group, target)?;
+        }
+        for listener in &parts.listeners {
+            self.put_listener(Origin::Elb, listener)?;
+        }
+        if before.is_none_or(|before| before.wanted != wanted) {
+            let held = Held { origin: Origin::Elb, revision: self.revision, wanted };
+            self.load_balancers.insert(id.clone(), Arc::new(held));
+        }
+        Ok(())
+    }
+
+    fn delete_load_balancer(&mut self, id: &LoadBalancerId) -> Result<(), Rejected> {
+        let object = || ObjectRef::LoadBalancer(id.clone());
+        let held = self.load_balancers.remove(id).ok_or_else(|| Rejected::NotFound(object()))?;
+        self.drop_parts(&held.wanted, None)
+    }
+
+    /// Removes what was made for a load balancer and is not part of it any more.
+    fn drop_parts(&mut self, before: &LoadBalancer, now: Option<&LoadBalancer>) -> Result<(), Rejected> {
+        let stays = |name: &ListenerName| now.is_some_and(|now| now.listeners.contains(name));
+        for name in before.listeners.iter().filter(|name| !stays(name)) {
+            self.delete_listener(Origin::Elb, name)?;
+        }
+        match now {
+            Some(now) if now.target_group == before.target_group => {}
+            // With whatever else was registered there.
+            _ => drop(self.groups.remove(&before.target_group)),
+        }
+        Ok(())
+    }
+
+    /// All load balancers have one origin, so it does not keep them from each other's parts.
+    fn refuse_parts_of_others(
+        &self,
+        wanted: &LoadBalancer,
+        before: Option<&Held<LoadBalancer>>,
+    ) -> Result<(), Rejected> {
+        let before = before.map(|before| &before.wanted);
+        let is_own = |name: &ListenerName| before.is_some_and(|before| before.listeners.contains(name));
+        let taken = |name: &&ListenerName| self.listeners.get(*name).is_some_and(|held| held.origin == Origin::Elb);
+        if let Some(name) = wanted.listeners.iter().filter(|name| !is_own(name)).find(taken) {
+            return Err(Rejected::Taken { object: ObjectRef::Listener(name.clone()) });
+        }
+        let name = &wanted.target_group;
+        let is_own = before.is_some_and(|before| before.target_group == *name);
+        match self.groups.get(name) {
+            Some(group) if group.settings.origin == Origin::Elb && !is_own => {
+                Err(Rejected::Taken { object: ObjectRef::TargetGroup(name.clone()) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The targets of a group that load balancers own and that this holds of.
+    fn targets_of(&self, group: &GroupName, holds: impl Fn(&TargetId) -> bool) -> Vec<TargetId> {
+        let targets = self.groups.get(group).into_iter().flat_map(|group| group.targets.values());
+        let own = targets.filter(|held| held.origin == Origin::Elb).map(|held| held.declared.id.clone());
+        own.filter(|id| holds(id)).collect()
     }
 
     fn reweigh(&mut self, group: &GroupName, id: &TargetId, weight: Weight) -> Result<(), Rejected> {

@@ -40,6 +40,9 @@ impl Config {
         compare(&self.listeners, &next.listeners, |name, before, now| {
             found.note(ObjectRef::Listener(name.clone()), before, now);
         });
+        compare(&self.load_balancers, &next.load_balancers, |id, before, now| {
+            found.note(ObjectRef::LoadBalancer(id.clone()), before, now);
+        });
         compare(&self.groups, &next.groups, |name, before, now| {
             let settings = |group: &Arc<Group>| Arc::clone(&group.settings);
             found.note(ObjectRef::TargetGroup(name.clone()), before.map(settings), now.map(settings));

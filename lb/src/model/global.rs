@@ -1,9 +1,11 @@
 //! What is wanted of the process as a whole and may change while it runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Acme;
+use super::{Acme, ElbApi, Host};
 
 /// Process-wide settings that a reload may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub struct Global {
     pub access_log: AccessLog,
     /// Who issues certificates, where somebody does.
     pub acme: Option<Acme>,
+    /// How load balancers of the ELB API are carried out.
+    pub elb_api: ElbApi,
+    /// Where instances are that the ELB API names, by their ids.
+    pub instances: BTreeMap<Arc<str>, Host>,
 }
 
 /// How a graceful stop goes.
@@ -63,6 +69,8 @@ impl Default for Global {
             shutdown: Shutdown { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
             access_log: AccessLog { destination: AccessLogDestination::Off, format: AccessLogFormat::Json },
             acme: None,
+            elb_api: ElbApi::default(),
+            instances: BTreeMap::new(),
         }
     }
 }

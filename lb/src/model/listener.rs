@@ -3,7 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{Algorithm, GroupName, ListenerName, ListenerTls, TargetProtocol};
+use super::{
+    Algorithm, GroupName, ListenerName, ListenerTls, PublicKeyPin, SendProxy, Stickiness, TargetGroup, TargetProtocol,
+    TlsVerify,
+};
 
 /// A listener as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,12 +153,46 @@ pub struct Forward {
     pub protocol: Option<TargetProtocol>,
     /// Another algorithm than the group's.
     pub algorithm: Option<Algorithm>,
+    /// Another stickiness than the group's.
+    pub stickiness: Option<Stickiness>,
+    /// Another header of the PROXY protocol than the group's.
+    pub send_proxy: Option<SendProxy>,
+    /// The public keys that targets must have here; with none of them, any will do.
+    pub pinned_keys: Option<Vec<PublicKeyPin>>,
 }
 
 impl Forward {
     /// A forward that takes the group as it is.
     pub fn to(target_group: GroupName) -> Self {
-        Self { target_group, port: None, protocol: None, algorithm: None }
+        Self {
+            target_group,
+            port: None,
+            protocol: None,
+            algorithm: None,
+            stickiness: None,
+            send_proxy: None,
+            pinned_keys: None,
+        }
+    }
+
+    /// A group as this forward wants it.
+    pub fn over(&self, group: &TargetGroup) -> TargetGroup {
+        let mut group = group.clone();
+        group.protocol = self.protocol.unwrap_or(group.protocol);
+        group.algorithm = self.algorithm.unwrap_or(group.algorithm);
+        group.send_proxy = self.send_proxy.unwrap_or(group.send_proxy);
+        group.stickiness = self.stickiness.clone().or(group.stickiness);
+        group.tls.verify = match &self.pinned_keys {
+            None => group.tls.verify,
+            Some(keys) if keys.is_empty() => TlsVerify::None,
+            Some(keys) => TlsVerify::Pinned(keys.clone()),
+        };
+        group
+    }
+
+    /// Whether it takes the group as it is.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::to(self.target_group.clone())
     }
 }
 
@@ -186,6 +223,37 @@ impl Network {
             },
         };
         Ok(Self { address, prefix })
+    }
+
+    /// The network of one address.
+    pub fn of(address: IpAddr) -> Self {
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Its only address, if it has but one.
+    pub fn only(&self) -> Option<IpAddr> {
+        (*self == Self::of(self.address)).then_some(self.address)
+    }
+
+    /// Its addresses, less the first and the last of an IPv4 network that has others.
+    pub fn hosts(&self) -> impl Iterator<Item = IpAddr> {
+        let (first, count, ends) = match self.address {
+            IpAddr::V4(address) => {
+                let size = 1u128 << (32 - self.prefix.min(32));
+                let first = u128::from(address.to_bits()) / size * size;
+                (first, size, u128::from(size > 2))
+            }
+            IpAddr::V6(address) => {
+                let size = 1u128.checked_shl(128 - u32::from(self.prefix)).unwrap_or(u128::MAX);
+                (address.to_bits() / size * size, size, 0)
+            }
+        };
+        let is_v4 = self.address.is_ipv4();
+        let address = move |bits: u128| match u32::try_from(bits) {
+            Ok(bits) if is_v4 => IpAddr::V4(bits.into()),
+            _ => IpAddr::V6(bits.into()),
+        };
+        (ends..count - ends).map(move |nth| address(first + nth))
     }
 
     /// Whether an address lies within. An IPv4 address mapped into IPv6 counts as IPv4.

@@ -79,7 +79,7 @@ name!(
     /// The name of a listener.
     ListenerName,
     "listener name",
-    b""
+    b":"
 );
 name!(
     /// The name of a target group.

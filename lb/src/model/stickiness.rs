@@ -13,7 +13,7 @@ pub const OWN_COOKIE_NAME: &str = "ELBOW";
 const NAME_BYTES_MAX: usize = 256;
 
 /// What keeps a client at its target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stickiness {
     /// By what a client is known again.
     pub by: StickyBy,
@@ -22,7 +22,7 @@ pub struct Stickiness {
 }
 
 /// By what a client is known again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StickyBy {
     /// A cookie that elbow sets.
     LbCookie {
@@ -41,7 +41,7 @@ pub enum StickyBy {
 }
 
 /// What becomes of a client whose target is there and cannot take it now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OnUnavailable {
     /// It gets another one, and stays there.
     Repick,

@@ -65,8 +65,8 @@ pub enum Host {
 pub struct HostPort {
     /// The host.
     pub host: Host,
-    /// The port, never 0.
-    pub port: u16,
+    /// The port, never 0. None: each forward says which, as for the instances of a load balancer.
+    pub port: Option<u16>,
 }
 
 /// Why a text is not the address of a target.
@@ -80,25 +80,43 @@ pub struct InvalidAddress {
 }
 
 impl HostPort {
-    /// Accepts `host:port`, where the host is an IPv4 address, an IPv6 address in brackets, or a host name.
+    /// Accepts `host:port`, where the host is one that [`Host::parse`] accepts.
     ///
     /// # Errors
-    /// [`InvalidAddress`] when the port is missing or 0, or the host is neither an address nor a host name
-    /// (RFC 1123, underscores allowed as DNS uses them).
+    /// [`InvalidAddress`] when the port is missing or 0, or the host is none.
     pub fn parse(value: &str) -> Result<Self, InvalidAddress> {
-        let refuse = |why| InvalidAddress { value: value.chars().take(300).collect(), why };
+        let refuse = |why| InvalidAddress::new(value, why);
         let (host, port) = value.rsplit_once(':').ok_or_else(|| refuse("the port is missing; expected HOST:PORT"))?;
         let digits_only = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = match port.parse::<u16>() {
             Ok(port) if port > 0 && digits_only => port,
             _ => return Err(refuse("the port must be a number from 1 to 65535")),
         };
+        let host = Host::parse(host).map_err(|invalid| refuse(invalid.why))?;
+        Ok(Self { host, port: Some(port) })
+    }
+}
+
+impl InvalidAddress {
+    fn new(value: &str, why: &'static str) -> Self {
+        Self { value: value.chars().take(300).collect(), why }
+    }
+}
+
+impl Host {
+    /// Accepts an IPv4 address, an IPv6 address in brackets, or a host name (RFC 1123, underscores allowed as DNS uses
+    /// them).
+    ///
+    /// # Errors
+    /// [`InvalidAddress`] for anything else.
+    pub fn parse(host: &str) -> Result<Self, InvalidAddress> {
+        let refuse = |why| InvalidAddress::new(host, why);
         if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let address = inner.parse().map_err(|_| refuse("what stands in brackets must be an IPv6 address"))?;
-            return Ok(Self { host: Host::Ip(IpAddr::V6(address)), port });
+            return Ok(Self::Ip(IpAddr::V6(address)));
         }
         if let Ok(address) = host.parse() {
-            return Ok(Self { host: Host::Ip(IpAddr::V4(address)), port });
+            return Ok(Self::Ip(IpAddr::V4(address)));
         }
         if host.contains(':') {
             return Err(refuse("an IPv6 address needs brackets, as in [::1]:80"));
@@ -115,7 +133,7 @@ impl HostPort {
         if name.len() > 253 || looks_like_address || !name.split('.').all(label_is_legal) {
             return Err(refuse("the host is neither an address nor a host name"));
         }
-        Ok(Self { host: Host::Name(name.to_ascii_lowercase().into()), port })
+        Ok(Self::Name(name.to_ascii_lowercase().into()))
     }
 }
 
@@ -131,6 +149,9 @@ impl fmt::Display for Host {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => write!(f, "{}", self.host),
+        }
     }
 }

@@ -133,7 +133,7 @@ impl TargetProtocol {
 }
 
 /// Which header of the PROXY protocol connections to targets begin with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SendProxy {
     /// None.
     Off,

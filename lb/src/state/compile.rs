@@ -74,9 +74,10 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
         let forwards: BTreeSet<_> = asked.get(name).into_iter().flatten().copied().chain([&plain]).collect();
         for forward in forwards {
             let old = previous.and_then(|previous| previous.pools.get(forward));
+            let settings = overlaid(&settings, forward, old);
             let tls = match old.filter(|_| roll.group.is_none()) {
                 Some(leaving) => Originators::of(leaving),
-                None => secured::originators(forward, &settings, &credentials, old.map(Arc::as_ref)),
+                None => secured::originators(&settings, &credentials, old.map(Arc::as_ref)),
             };
             let kept = old.filter(|old| {
                 let same = Arc::ptr_eq(&old.members, &members) && Arc::ptr_eq(&old.group, &settings);
@@ -85,8 +86,8 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
             });
             let pool = kept.cloned().unwrap_or_else(|| {
                 let seed = seed(generation, forward, now);
-                let (group, members, metrics) = (Arc::clone(&settings), Arc::clone(&members), Arc::clone(&metrics));
-                Arc::new(pool(forward.clone(), &roll, group, members, metrics, tls, seed))
+                let (members, metrics) = (Arc::clone(&members), Arc::clone(&metrics));
+                Arc::new(pool(forward.clone(), &roll, settings, members, metrics, tls, seed))
             });
             pools.insert(forward.clone(), pool);
         }
@@ -118,6 +119,16 @@ fn settings(roll: &Roll<'_>) -> Option<Arc<TargetGroup>> {
     }
 }
 
+/// The settings of a group as a forward wants them.
+fn overlaid(settings: &Arc<TargetGroup>, forward: &Forward, old: Option<&Arc<Pool>>) -> Arc<TargetGroup> {
+    if forward.is_plain() {
+        return Arc::clone(settings);
+    }
+    let wanted = forward.over(settings);
+    let kept = old.filter(|old| *old.group == wanted).map(|old| Arc::clone(&old.group));
+    kept.unwrap_or_else(|| Arc::new(wanted))
+}
+
 /// Chooses who may take new work: the healthy; failing that the unhealthy, where the group fails open.
 fn pool(
     forward: Forward,
@@ -146,7 +157,6 @@ fn pool(
     let candidate = |member: &Member| candidate(member, forward.port, weight(member));
     let candidates: Vec<_> = chosen.clone().filter_map(candidate).collect();
     let is_slow = chosen.into_iter().any(|member| slow_start::is_slow(member, slow_start, now.instant));
-    let algorithm = forward.algorithm.unwrap_or(group.algorithm);
     let serving_since = roll.pool.and_then(|old| old.serving_since).unwrap_or(now.wall);
     let sticky_before = roll.pool.and_then(|old| old.affinity.as_deref());
     let affinity = |asked| affinity::build(asked, &group.name, roll.cookie_keys, &members, sticky_before);
@@ -155,7 +165,7 @@ fn pool(
         eligible: candidates.len(),
         tls: tls.traffic,
         check_tls: tls.checks,
-        balancer: balance::build(algorithm, candidates, roll.workers, seed),
+        balancer: balance::build(group.algorithm, candidates, roll.workers, seed),
         affinity: group.stickiness.as_ref().map(affinity),
         waiting: takers.healthy == 0 && takers.unhealthy == 0 && takers.initial > 0,
         failed_open,

@@ -133,7 +133,8 @@ impl Roll<'_> {
             Host::Ip(ip) => Some(*ip),
             Host::Name(host) => self.observed.resolved.get(host).copied(),
         };
-        ip.map(|ip| SocketAddr::new(ip, wanted.port))
+        // Port 0 stands for one that each forward names.
+        ip.map(|ip| SocketAddr::new(ip, wanted.port.unwrap_or(0)))
     }
 
     /// A wanted target. It keeps its `since` while it keeps its state.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Certificate, CertificateName, Config, Forward, Held, Listener, ListenerTls, TargetGroup};
+use crate::model::{Certificate, CertificateName, Config, Held, Listener, ListenerTls, TargetGroup};
 use crate::state::{Issuance, Pool, Snapshot};
 use crate::tls::{Credential, Originator, Terminator};
 
@@ -84,18 +84,13 @@ pub(super) struct Originators {
 }
 
 /// What shakes hands with the targets of a group, as one forward uses them.
-pub(super) fn originators(
-    forward: &Forward,
-    group: &TargetGroup,
-    credentials: &Credentials,
-    old: Option<&Pool>,
-) -> Originators {
+pub(super) fn originators(group: &TargetGroup, credentials: &Credentials, old: Option<&Pool>) -> Originators {
     let credential = group.tls.certificate.as_ref().and_then(|name| credentials.get(name));
     let originator = |protocols, old: Option<&Arc<Originator>>| {
         let kept = old.filter(|old| old.is_of(&group.tls, protocols, credential)).cloned();
         kept.unwrap_or_else(|| Arc::new(Originator::new(&group.name, &group.tls, protocols, credential.cloned())))
     };
-    let (protocol, check) = (forward.protocol.unwrap_or(group.protocol), &group.health_check.protocol);
+    let (protocol, check) = (group.protocol, &group.health_check.protocol);
     let traffic = || originator(protocol.alpn(), old.and_then(|old| old.tls.as_ref()));
     let checks = || originator(check.alpn(), old.and_then(|old| old.check_tls.as_ref()));
     Originators { traffic: protocol.is_over_tls().then(traffic), checks: check.is_over_tls().then(checks) }

@@ -62,7 +62,7 @@ pub struct Frontend {
 pub struct Pool {
     /// Which forward it serves.
     pub forward: Forward,
-    /// Its group, as wanted.
+    /// Its group, as this forward wants it.
     pub group: Arc<TargetGroup>,
     /// Whether a listener forwards to its group. Targets of an unused group are not probed.
     pub used: bool,
@@ -179,9 +179,7 @@ impl Snapshot {
 
     /// Each group's pool that stands for it as it is, by name; groups that are only leaving among them.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<Pool>> {
-        let plain =
-            |forward: &Forward| forward.port.is_none() && forward.protocol.is_none() && forward.algorithm.is_none();
-        self.pools.values().filter(move |pool| plain(&pool.forward))
+        self.pools.values().filter(|pool| pool.forward.is_plain())
     }
 
     /// A target of a group: as it is registered, or else as it is leaving.
@@ -194,19 +192,20 @@ impl Member {
     /// Where it is reached, by a forward that may name another port than its own.
     pub fn address(&self, port: Option<u16>) -> Option<SocketAddr> {
         let address = self.backend.address?;
-        Some(SocketAddr::new(address.ip(), port.unwrap_or(address.port())))
+        let port = port.unwrap_or(address.port());
+        (port != 0).then(|| SocketAddr::new(address.ip(), port))
     }
 }
 
 impl Pool {
     /// How one of its targets is chosen.
     pub fn algorithm(&self) -> Algorithm {
-        self.forward.algorithm.unwrap_or(self.group.algorithm)
+        self.group.algorithm
     }
 
     /// Whether it is bytes that its targets are sent, and not requests.
     pub fn is_stream(&self) -> bool {
-        self.forward.protocol.unwrap_or(self.group.protocol).is_stream()
+        self.group.protocol.is_stream()
     }
 
     /// The host that a backend was registered by. Leaving ones are found too.

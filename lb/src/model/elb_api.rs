@@ -1,0 +1,66 @@
+//! How load balancers of the ELB API are carried out, and who may use that API.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::Network;
+
+/// The account of a key that names none.
+pub const DEFAULT_ACCOUNT: &str = "000000000000";
+
+/// How load balancers of the ELB API are carried out, and who may use that API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElbApi {
+    /// Where their listeners bind: a network of one address, or one in which each load balancer gets its own.
+    pub bind: Network,
+    /// What DNS names end with that are made up for them.
+    pub domain: Arc<str>,
+    /// Whether whoever signs is let in, with whatever key.
+    pub is_open: bool,
+    /// The keys of those who may use it, beside the one in the state directory.
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// An access key for the ELB API. Its secrets are never shown, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The key's id, which is no secret.
+    pub id: Arc<str>,
+    /// Whose load balancers it is for.
+    pub account: Arc<str>,
+    secret: Arc<str>,
+    session_token: Option<Arc<str>>,
+}
+
+impl AccessKey {
+    /// A key of an account.
+    pub fn new(id: &str, account: &str, secret: &str, session_token: Option<&str>) -> Self {
+        let session_token = session_token.map(Arc::from);
+        Self { id: id.into(), account: account.into(), secret: secret.into(), session_token }
+    }
+
+    /// The secret, to check signatures with.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// What requests have to present beside a signature, if anything.
+    pub fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+}
+
+impl Default for ElbApi {
+    /// Every address of this machine, and names that nobody else gives.
+    fn default() -> Self {
+        let bind = Network::of(Ipv4Addr::UNSPECIFIED.into());
+        Self { bind, domain: "internal".into(), is_open: false, access_keys: Vec::new() }
+    }
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).field("account", &self.account).finish_non_exhaustive()
+    }
+}
