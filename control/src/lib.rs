@@ -8,7 +8,9 @@
 pub mod acme;
 pub mod api;
 pub mod certificates;
+pub mod elb;
 pub mod file;
+pub mod instances;
 pub mod readiness;
 pub mod schema;
 pub mod secrets;

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use lb::model::{CookieKey, CookieKeys};
+use lb::model::{AccessKey, CookieKey, CookieKeys, DEFAULT_ACCOUNT};
 use rand::RngCore;
 
 /// The file of the admin token, in the state directory.
@@ -31,14 +31,6 @@ const SECRET_CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 /// What requests under `/v1` must present. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(String);
-
-/// An access key for the ELB API. Its secret is never shown, not even by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AccessKey {
-    /// The key's id, which is no secret.
-    pub id: String,
-    secret: String,
-}
 
 /// Why a secret could not be had. An existing file is never replaced.
 #[derive(Debug, thiserror::Error)]
@@ -87,32 +79,25 @@ impl AdminToken {
     }
 }
 
-impl AccessKey {
-    /// Reads the access key of a state directory, or makes it on the first start.
-    ///
-    /// # Errors
-    /// [`SecretError`].
-    pub fn of(state_dir: &Path) -> Result<Self, SecretError> {
-        let path = state_dir.join(AWS_CREDENTIALS_FILE);
-        let text = read_or_make(&path, || {
-            let (id, secret) = (random_text(16, KEY_ID_CHARACTERS), random_text(40, SECRET_CHARACTERS));
-            format!("[default]\naws_access_key_id = AKIA{id}\naws_secret_access_key = {secret}\n")
-        })?;
-        let value = |wanted: &str| {
-            let pairs = text.lines().filter_map(|line| line.split_once('='));
-            pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == wanted).map(|(_, value)| value)
-        };
-        match (value("aws_access_key_id"), value("aws_secret_access_key")) {
-            (Some(id), Some(secret)) if !id.is_empty() && !secret.is_empty() => {
-                Ok(Self { id: id.to_owned(), secret: secret.to_owned() })
-            }
-            _ => Err(SecretError::Malformed { path, expected: "an AWS access key" }),
+/// Reads the access key of a state directory, or makes it on the first start.
+///
+/// # Errors
+/// [`SecretError`].
+pub fn own_access_key(state_dir: &Path) -> Result<AccessKey, SecretError> {
+    let path = state_dir.join(AWS_CREDENTIALS_FILE);
+    let text = read_or_make(&path, || {
+        let (id, secret) = (random_text(16, KEY_ID_CHARACTERS), random_text(40, SECRET_CHARACTERS));
+        format!("[default]\naws_access_key_id = AKIA{id}\naws_secret_access_key = {secret}\n")
+    })?;
+    let value = |wanted: &str| {
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == wanted).map(|(_, value)| value)
+    };
+    match (value("aws_access_key_id"), value("aws_secret_access_key")) {
+        (Some(id), Some(secret)) if !id.is_empty() && !secret.is_empty() => {
+            Ok(AccessKey::new(id, DEFAULT_ACCOUNT, secret, None))
         }
-    }
-
-    /// The secret, to check signatures with.
-    pub fn secret(&self) -> &str {
-        &self.secret
+        _ => Err(SecretError::Malformed { path, expected: "an AWS access key" }),
     }
 }
 
@@ -172,11 +157,5 @@ fn random_text<const N: usize>(length: usize, characters: &[u8; N]) -> String {
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdminToken(..)")
-    }
-}
-
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -102,8 +102,11 @@ const MISTAKES: &[(&str, &str)] = &[
         "[access_log]\nformat = \"elb-classic\"\n",
         "elbow.toml:2:10: format `elb-classic` is not available in this version\n  hint: available: json, combined",
     ),
-    ("[instances]\n\"i-1\" = \"10.0.0.1\"\n", "elbow.toml:1:2: `instances` is not available in this version"),
-    ("[elb_api]\nbind = \"0.0.0.0\"\n", "elbow.toml:1:2: `elb_api` is not available in this version"),
+    (
+        "[instances]\n\"i-1\" = \"10.0.0.1:80\"\n",
+        "elbow.toml:1:1: i-1: \"10.0.0.1:80\" is not an address: an IPv6 address needs brackets, as in [::1]:80\n  hint: write it as in \"i-87f232ed\" = \"10.0.0.11\"",
+    ),
+    ("[elb_api]\nbind = \"everywhere\"\n", "elbow.toml:2:8: \"everywhere\" is not a network such as 10.0.0.0/8"),
     // Variables.
     (
         "[admin]\nlisten = \"127.0.0.1:${ADMIN}\"\n",

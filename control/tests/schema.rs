@@ -273,6 +273,7 @@ fn global() -> impl Strategy<Value = Global> {
             connections_max,
             shutdown: Shutdown { delay, timeout },
             access_log: AccessLog { destination, format },
+            ..Global::default()
         },
     )
 }

@@ -2,14 +2,17 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use control::secrets::{ADMIN_TOKEN_FILE, AWS_CREDENTIALS_FILE, AccessKey, AdminToken, SecretError};
+use control::secrets::{ADMIN_TOKEN_FILE, AWS_CREDENTIALS_FILE, AdminToken, SecretError, own_access_key};
 use tempfile::tempdir;
 
 #[test]
 fn they_are_made_on_the_first_start_and_kept() {
     let dir = tempdir().unwrap();
-    let (token, key) = (AdminToken::of(dir.path()).unwrap(), AccessKey::of(dir.path()).unwrap());
-    assert_eq!((AdminToken::of(dir.path()).unwrap(), AccessKey::of(dir.path()).unwrap()), (token.clone(), key.clone()));
+    let (token, key) = (AdminToken::of(dir.path()).unwrap(), own_access_key(dir.path()).unwrap());
+    assert_eq!(
+        (AdminToken::of(dir.path()).unwrap(), own_access_key(dir.path()).unwrap()),
+        (token.clone(), key.clone())
+    );
     let written = std::fs::read_to_string(dir.path().join(ADMIN_TOKEN_FILE)).unwrap();
     assert!(written.trim().len() == 64 && token.matches(written.trim().as_bytes()));
     let written = std::fs::read_to_string(dir.path().join(AWS_CREDENTIALS_FILE)).unwrap();
@@ -38,7 +41,7 @@ fn a_token_matches_itself_only() {
 #[test]
 fn they_are_never_shown() {
     let dir = tempdir().unwrap();
-    let (token, key) = (AdminToken::of(dir.path()).unwrap(), AccessKey::of(dir.path()).unwrap());
+    let (token, key) = (AdminToken::of(dir.path()).unwrap(), own_access_key(dir.path()).unwrap());
     let shown = format!("{token:?} {key:?}");
     let written = std::fs::read_to_string(dir.path().join(ADMIN_TOKEN_FILE)).unwrap();
     assert!(!shown.contains(written.trim()) && !shown.contains(key.secret()), "{shown}");
@@ -53,6 +56,6 @@ fn what_is_there_is_never_replaced() {
         assert_eq!(std::fs::read_to_string(dir.path().join(ADMIN_TOKEN_FILE)).unwrap(), text);
     }
     std::fs::write(dir.path().join(AWS_CREDENTIALS_FILE), "[default]\n").unwrap();
-    let error = AccessKey::of(dir.path()).unwrap_err().to_string();
+    let error = own_access_key(dir.path()).unwrap_err().to_string();
     assert!(error.contains("does not hold an AWS access key: remove it to have a new one made"), "{error}");
 }

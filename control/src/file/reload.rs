@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use lb::model::{Change, Difference, ObjectRef, Origin};
+use lb::model::{Difference, ObjectRef};
 use lb::telemetry::AccessLog;
 
 use super::{Environment, FileError, Loaded};
 use crate::certificates::Ended;
 use crate::file;
 use crate::schema::ProcessSettings;
-use crate::store::{Precondition, Refused, Store};
+use crate::store::{Refused, Store};
 
 /// Reads the file again when asked; one at a time.
 #[derive(Debug)]
@@ -100,8 +100,7 @@ impl Reloader {
             let checked = in_background(&path, move |_| AccessLog::check(&global.access_log)).await?;
             checked.map_err(ReloadError::AccessLog)?;
         }
-        let declare = Change::Declare(Origin::File, declared);
-        let applied = match self.store.apply(vec![declare], Precondition::None).await {
+        let applied = match self.store.declare(declared).await {
             Ok(applied) => applied,
             Err(refused) => {
                 let about = refused.clone();

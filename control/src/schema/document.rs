@@ -1,11 +1,13 @@
 //! The whole document: a file in all its parts, and finding an object in it again.
 
+use std::collections::BTreeMap;
+
 use lb::model;
 use lb::model::{Declared, GroupName, HostPort, ListenerName, ObjectRef, Rejected};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    AccessLog, Acme, Admin, Certificate, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target,
+    AccessLog, Acme, Admin, Certificate, ElbApi, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target,
     TargetGroup, Workers, certificate, global, listener, reader, target_group,
 };
 
@@ -27,6 +29,11 @@ pub struct Document {
     /// The authority that issues certificates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acme: Option<Acme>,
+    /// How load balancers of the ELB API are carried out, and who may use it.
+    pub elb_api: ElbApi,
+    /// Where instances are that the ELB API names, by their ids.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances: BTreeMap<String, String>,
     /// Certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate: Vec<Certificate>,
@@ -49,8 +56,6 @@ pub fn read_document(document: &Value) -> Result<(ProcessSettings, Declared), Pr
         let certificates = reader.tables("certificate", |reader| certificate::read_files(reader, has_acme));
         let listeners = reader.tables("listener", |reader| listener::read(reader, None));
         let groups = reader.tables("target_group", target_group::read_with_targets);
-        reader.later("instances", &json!(null));
-        reader.later("elb_api", &json!(null));
         let mut declared = Declared { global: Some(global?), certificates, listeners, ..Declared::default() };
         for (group, targets) in groups {
             declared.targets.extend(targets.into_iter().map(|target| (group.name.clone(), target)));
@@ -76,6 +81,8 @@ impl Document {
             shutdown: (&global).into(),
             access_log: (&global).into(),
             acme: global.acme.as_ref().map(Acme::from),
+            elb_api: (&global.elb_api).into(),
+            instances: global.instances.iter().map(|(id, host)| (id.to_string(), host.to_string())).collect(),
             certificate: declared.certificates.iter().map(Certificate::from).collect(),
             listener: declared.listeners.iter().map(Listener::from).collect(),
             target_group: declared.target_groups.iter().map(group).collect(),
@@ -103,7 +110,7 @@ pub(crate) fn pointer_to(document: &Value, rejected: &Rejected) -> String {
         Rejected::DanglingCertificate { .. } => None,
         Rejected::SameBind(_, second) => listener_in(document, second.as_str()).map(|place| format!("{place}/bind")),
         Rejected::NoSource { target_group, .. } => group_in(document, target_group).map(|(place, _)| place),
-        Rejected::InUse { .. } => None,
+        Rejected::InUse { .. } | Rejected::Taken { .. } | Rejected::Amiss { .. } => None,
     };
     place.unwrap_or_default()
 }
@@ -114,6 +121,7 @@ fn object_in(document: &Value, object: &ObjectRef) -> Option<String> {
         ObjectRef::Certificate(name) => {
             named_in(document, "certificate", name.as_str()).map(|place| format!("{place}/name"))
         }
+        ObjectRef::LoadBalancer(_) => None,
         ObjectRef::TargetGroup(name) => group_in(document, name).map(|(place, _)| format!("{place}/name")),
         ObjectRef::Target(group, id) => {
             let (place, group) = group_in(document, group)?;

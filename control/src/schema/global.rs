@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::notation::{Words, count_usize, duration, duration_text, parsed, socket_address, text};
 use super::problem::Wrong;
 use super::reader::Reader;
-use super::{HOUR, acme};
+use super::{HOUR, acme, elb_api};
 
 const OFF: &str = "off";
 const STDOUT: &str = "-";
@@ -163,7 +163,9 @@ pub(super) fn read_global(reader: &mut Reader<'_>) -> Option<Global> {
         })
     })?;
     let acme = reader.table_if_any("acme", acme::read)?;
-    Some(Global { connections_max, shutdown, access_log, acme })
+    let elb_api = reader.table("elb_api", elb_api::read)?;
+    let instances = reader.or("instances", default.instances, elb_api::instances);
+    Some(Global { connections_max, shutdown, access_log, acme, elb_api, instances })
 }
 
 fn path(value: &Value) -> Result<PathBuf, Wrong> {

@@ -106,6 +106,9 @@ pub struct Listener {
 /// Reads a listener; `named` by the place it stands in, or by its own key.
 pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Option<model::Listener> {
     let name = super::name_of(reader, named, ListenerName::parse);
+    if name.as_ref().is_some_and(|name| name.as_str().contains(':')) {
+        reader.problem("name", Wrong::new("names with a colon are those of load balancers' own listeners"));
+    }
     let bind = reader.required("bind", socket_address);
     let target_group = reader.required("target_group", parsed(GroupName::parse));
     // Stands in until the whole table is read, so that everything that is wrong with it is told.

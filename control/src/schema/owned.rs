@@ -1,15 +1,16 @@
 //! What the API owns, as `elbow state export` writes it, and single parts of it as the store keeps them. An export
 //! holds the keys of elbow's own cookies, secrets among them, so that another node can take them over.
 
-use lb::model::{self, Config, CookieKeys, GroupName, HeldTarget, Origin, Weight};
+use lb::model::{self, Config, CookieKeys, GroupName, HeldTarget, LoadBalancer, LoadBalancerId, Origin, Weight};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::certificate::{self, write_exported};
-use super::notation::{count, parsed};
+use super::notation::{count, parsed, text};
 use super::problem::Wrong;
 use super::reader::{self, Reader};
 use super::{Listener, Problems, Target, TargetGroup, cookie_keys, listener, target, target_group};
+use crate::elb::{self, Facts};
 
 /// The only form of the document so far. `cookie_keys` came later: without it an import leaves them alone, and an
 /// elbow that does not know it refuses the key, which says enough.
@@ -22,6 +23,8 @@ pub struct Owned {
     pub certificates: Vec<model::Certificate>,
     /// Its listeners.
     pub listeners: Vec<model::Listener>,
+    /// The load balancers that clients of the ELB API made, each with what is kept of it.
+    pub load_balancers: Vec<(LoadBalancerId, Facts)>,
     /// Its target groups.
     pub groups: Vec<model::TargetGroup>,
     /// Its targets, in groups of any owner.
@@ -73,6 +76,7 @@ pub fn write_owned(config: &Config) -> Value {
         "elbow_state": FORMAT,
         "certificate": certificates.map(|held| write_exported(&held.wanted)).collect::<Vec<_>>(),
         "listener": listeners.map(|held| Listener::from(&held.wanted)).collect::<Vec<_>>(),
+        "load_balancer": config.load_balancers.values().map(|held| load_balancer(&held.wanted)).collect::<Vec<_>>(),
         "target_group": groups.map(|group| TargetGroup::from(&group.settings.wanted)).collect::<Vec<_>>(),
         "target": owned.map(|(name, held)| in_group((name, held))).collect::<Vec<_>>(),
         "adjusted": adjusted.collect::<Vec<_>>(),
@@ -90,6 +94,7 @@ pub fn read_owned(document: &Value) -> Result<Owned, Problems> {
         Some(Owned {
             certificates: reader.tables("certificate", certificate::read_exported),
             listeners: reader.tables("listener", |reader| listener::read(reader, None)),
+            load_balancers: reader.tables("load_balancer", read_load_balancer),
             groups: reader.tables("target_group", |reader| target_group::read(reader, None)),
             targets: reader.tables("target", |reader| {
                 Some((reader.required("target_group", parsed(GroupName::parse))?, target::read(reader, None)?))
@@ -100,6 +105,21 @@ pub fn read_owned(document: &Value) -> Result<Owned, Problems> {
             cookie_keys: cookie_keys::read(reader),
         })
     })
+}
+
+fn load_balancer(wanted: &LoadBalancer) -> Value {
+    let LoadBalancerId { account, region, name } = &wanted.id;
+    // What is kept of it is JSON.
+    let facts: Value = serde_json::from_str(&wanted.facts).unwrap_or_default();
+    json!({ "account": **account, "region": **region, "name": **name, "facts": facts })
+}
+
+fn read_load_balancer(reader: &mut Reader<'_>) -> Option<(LoadBalancerId, Facts)> {
+    let [account, region, name] = ["account", "region", "name"].map(|key| reader.required(key, text));
+    let facts =
+        |value: &Value| Facts::read(&value.to_string()).map_err(|unreadable| Wrong::new(unreadable.to_string()));
+    let facts = reader.required("facts", facts)?;
+    Some((elb::id_of(account?, region?, name?), facts))
 }
 
 /// What was adjusted on one target, as it is kept; none where nothing was.

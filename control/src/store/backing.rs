@@ -59,6 +59,8 @@ pub enum RowKey {
     AcmeAccount,
     /// What was issued as a certificate, by its name.
     Issued(String),
+    /// A load balancer of the ELB API, by account, region and name.
+    LoadBalancer(String, String, String),
     /// A target group, by name.
     TargetGroup(String),
     /// A target, by group and id.
@@ -138,6 +140,7 @@ impl fmt::Display for RowKey {
             Self::TicketKeys => write!(f, "the keys of session tickets"),
             Self::AcmeAccount => write!(f, "the account of automatic certificates"),
             Self::Issued(name) => write!(f, "what was issued as certificate {name}"),
+            Self::LoadBalancer(account, region, name) => write!(f, "load balancer {account}/{region}/{name}"),
             Self::TargetGroup(name) => write!(f, "target group {name}"),
             Self::Target(group, id) => write!(f, "target {id} of target group {group}"),
             Self::Adjusted(group, id) => write!(f, "what was adjusted on target {id} of target group {group}"),

@@ -18,7 +18,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use lb::model::{Change, Config, GroupName, ObjectRef, Target};
+use lb::model::{Change, Config, Declared, GroupName, ObjectRef, Target};
 use lb::state::Live;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -87,6 +87,14 @@ impl Store {
     /// [`Refused`]: nothing was changed (but see [`Refused::NotTakenUp`]).
     pub async fn apply(&self, changes: Vec<Change>, precondition: Precondition) -> Result<Applied, Refused> {
         self.ask(Work::Apply(changes), precondition).await
+    }
+
+    /// Takes over what the file declares, in one change, as [`Self::apply`] does.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was changed (but see [`Refused::NotTakenUp`]).
+    pub async fn declare(&self, declared: Declared) -> Result<Applied, Refused> {
+        self.ask(Work::Declare(Box::new(declared)), Precondition::None).await
     }
 
     /// All that is wanted, as it was last published.

@@ -17,6 +17,7 @@ use super::rows::{self, Restored, RestoredTarget};
 use super::sqlite::Sqlite;
 use super::writer::Writer;
 use super::{Backing, BackingError, Commit, OpenError, Row, RowKey, Store, StoreThread, publish};
+use crate::elb::{self, CertificateArns};
 use crate::schema::Adjusted;
 use crate::secrets;
 
@@ -80,14 +81,30 @@ impl Opened {
     /// [`Rejected`]: an object has two owners, or the file dropped a group that API-owned objects still need.
     pub fn wanted_with(&self, declared: &Declared) -> Result<Config, Rejected> {
         self.refuse_dropped_groups(declared)?;
-        let Restored { ticket_keys, acme, certificates, listeners, groups, targets, adjusted, cookie_keys, .. } =
-            &self.restored;
+        let Restored {
+            ticket_keys,
+            acme,
+            certificates,
+            listeners,
+            load_balancers,
+            groups,
+            targets,
+            adjusted,
+            cookie_keys,
+            ..
+        } = &self.restored;
         let mut changes = vec![Change::PutCookieKeys(cookie_keys.clone()), Change::PutTicketKeys(ticket_keys.clone())];
         let certificate =
             |(certificate, _): &(Certificate, u64)| Change::PutCertificate(Origin::Api, certificate.clone());
         changes.extend(certificates.iter().map(certificate));
         changes.extend(groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())));
         changes.push(Change::Declare(Origin::File, declared.clone()));
+        let elb_api = declared.global.as_ref().map(|global| global.elb_api.clone()).unwrap_or_default();
+        let known = declared.certificates.iter().chain(certificates.iter().map(|(certificate, _)| certificate));
+        let known = CertificateArns::of(known);
+        for (id, facts, _) in load_balancers {
+            changes.push(elb::put(id, facts, &elb_api, &known)?);
+        }
         let put =
             |restored: &RestoredTarget| Change::PutTarget(Origin::Api, restored.group.clone(), restored.target.clone());
         changes.extend(targets.iter().map(put));
@@ -132,8 +149,10 @@ impl Opened {
     fn refuse_dropped_groups(&self, declared: &Declared) -> Result<(), Rejected> {
         let declared = declared.target_groups.iter().map(|group| &group.name);
         let there: HashSet<_> = declared.chain(self.restored.groups.iter().map(|(group, _)| &group.name)).collect();
+        let elb: HashSet<_> = self.restored.load_balancers.iter().map(|(_, facts, _)| &*facts.target_group).collect();
         let targets = self.restored.targets.iter();
-        let mut orphans = targets.filter(|restored| !there.contains(&restored.group)).peekable();
+        let is_orphan = |group: &GroupName| !there.contains(group) && !elb.contains(group.as_str());
+        let mut orphans = targets.filter(|restored| is_orphan(&restored.group)).peekable();
         let Some(RestoredTarget { group: target_group, .. }) = orphans.peek().copied() else { return Ok(()) };
         let orphans = orphans
             .filter(|restored| restored.group == *target_group)
@@ -145,6 +164,11 @@ impl Opened {
     fn give_back_revisions(&self, config: &mut Config) {
         for (certificate, revision) in &self.restored.certificates {
             if let Some(held) = config.certificates.get_mut(&certificate.name) {
+                Arc::make_mut(held).revision = *revision;
+            }
+        }
+        for (id, _, revision) in &self.restored.load_balancers {
+            if let Some(held) = config.load_balancers.get_mut(id) {
                 Arc::make_mut(held).revision = *revision;
             }
         }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use lb::model::{
-    AcmeState, CertificateName, Config, CookieKeys, GroupName, HeldTarget, ListenerName, ObjectRef, Origin,
-    TargetGroup, TargetId, TicketKeys,
+    AcmeState, CertificateName, Config, CookieKeys, GroupName, HeldTarget, ListenerName, LoadBalancerId, ObjectRef,
+    Origin, TargetGroup, TargetId, TicketKeys,
 };
 use serde_json::Value;
 
 use super::{BackingError, Commit, Kept, Row, RowKey, acme, ticket_keys};
 use crate::certificates::{fill_group, fill_listener};
+use crate::elb::Facts;
 use crate::schema::{self, Adjusted, Problems};
 
 /// What was read, as changes need it: each object with the revision that last changed it.
@@ -19,6 +20,7 @@ pub(super) struct Restored {
     pub(super) acme: AcmeState,
     pub(super) certificates: Vec<(lb::model::Certificate, u64)>,
     pub(super) listeners: Vec<(lb::model::Listener, u64)>,
+    pub(super) load_balancers: Vec<(LoadBalancerId, Facts, u64)>,
     pub(super) groups: Vec<(TargetGroup, u64)>,
     pub(super) targets: Vec<RestoredTarget>,
     /// What sources have found.
@@ -97,6 +99,14 @@ fn rows_of(config: &Config, object: &ObjectRef) -> Vec<(RowKey, Option<Written>)
             let written = held.map(|held| (held.origin, held.revision, schema::write_kept(&held.wanted)));
             vec![(RowKey::Certificate(name.to_string()), written)]
         }
+        ObjectRef::LoadBalancer(id) => {
+            let held = config.load_balancers.get(id);
+            // What is kept of it is JSON.
+            let facts = |facts: &str| serde_json::from_str(facts).unwrap_or_default();
+            let written = held.map(|held| (held.origin, held.revision, facts(&held.wanted.facts)));
+            let LoadBalancerId { account, region, name } = id;
+            vec![(RowKey::LoadBalancer(account.to_string(), region.to_string(), name.to_string()), written)]
+        }
         ObjectRef::TargetGroup(name) => {
             let held = config.groups.get(name).map(|group| &group.settings);
             let held = held.filter(|held| held.origin == Origin::Api);
@@ -167,6 +177,15 @@ impl Restored {
             RowKey::Issued(certificate) => {
                 let certificate = CertificateName::parse(certificate).map_err(name)?;
                 self.acme.issued.insert(certificate, acme::read_issued(document)?.into());
+            }
+            RowKey::LoadBalancer(account, region, name) => {
+                let id = LoadBalancerId {
+                    account: account.as_str().into(),
+                    region: region.as_str().into(),
+                    name: name.as_str().into(),
+                };
+                let facts = Facts::read(&document.to_string()).map_err(|unreadable| unreadable.to_string())?;
+                self.load_balancers.push((id, facts, revision));
             }
             RowKey::TicketKeys => self.ticket_keys = ticket_keys::read(document)?,
             RowKey::TargetGroup(group) => {

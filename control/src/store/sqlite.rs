@@ -15,10 +15,10 @@ use super::{Backing, BackingError, Commit, Kept, Row, RowKey};
 
 /// The file, in the state directory.
 const FILE: &str = "elbow.db";
-/// The format written here, and the newest one understood. 2 came with the row of cookie keys, which a reader of 1
-/// would take for damage: it is to say instead that a newer elbow made the file; 3 with the rows of certificates, the
-/// keys of session tickets and what authorities have issued. A file of 1 or 2 is read as it is, and becomes one of 3
-/// with the first commit.
+/// The format written here, and the newest one understood. Each came with rows that an older reader would take for
+/// damage: 2 with those of cookie keys; 3 with those of certificates, the keys of session tickets, what authorities have
+/// issued, and load balancers. It is to say instead that a newer elbow made the file. An older file is read as it is, and
+/// becomes one of this format with the first commit.
 const FORMAT: i64 = 3;
 /// Says that a file is elbow's ("elbw").
 const APPLICATION_ID: i64 = 0x656c_6277;
@@ -221,6 +221,11 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
         "ticket_keys" => RowKey::TicketKeys,
         "acme_account" => RowKey::AcmeAccount,
         "issued" => RowKey::Issued(name),
+        "load_balancer" => {
+            let (account, rest) = name.split_once('/')?;
+            let (region, name) = rest.split_once('/')?;
+            RowKey::LoadBalancer(account.to_owned(), region.to_owned(), name.to_owned())
+        }
         "target_group" => RowKey::TargetGroup(name),
         "target" => in_group(&name).map(|(group, id)| RowKey::Target(group, id))?,
         "adjusted" => in_group(&name).map(|(group, id)| RowKey::Adjusted(group, id))?,
@@ -232,7 +237,7 @@ fn row_from((kind, name, owner, revision, document): Found) -> Option<Row> {
     Some(Row { key, owner, revision: u64::try_from(revision).ok()?, document })
 }
 
-/// Neither names of groups nor ids hold a slash.
+/// Neither names nor ids hold a slash.
 fn kind_and_name(key: &RowKey) -> (&'static str, String) {
     match key {
         RowKey::Listener(name) => ("listener", name.clone()),
@@ -240,6 +245,7 @@ fn kind_and_name(key: &RowKey) -> (&'static str, String) {
         RowKey::TicketKeys => ("ticket_keys", String::new()),
         RowKey::AcmeAccount => ("acme_account", String::new()),
         RowKey::Issued(name) => ("issued", name.clone()),
+        RowKey::LoadBalancer(account, region, name) => ("load_balancer", format!("{account}/{region}/{name}")),
         RowKey::TargetGroup(name) => ("target_group", name.clone()),
         RowKey::Target(group, id) => ("target", format!("{group}/{id}")),
         RowKey::Adjusted(group, id) => ("adjusted", format!("{group}/{id}")),

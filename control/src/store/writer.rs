@@ -9,6 +9,7 @@ use lb::state::Wanted;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Applied, Backing, Precondition, Refused, rows};
+use crate::elb::{self, CertificateArns};
 use crate::schema::{Adjusted, Owned};
 
 /// How many requests may share a commit.
@@ -27,6 +28,8 @@ pub(super) struct Request {
 pub(super) enum Work {
     /// These changes, as one.
     Apply(Vec<Change>),
+    /// That the file declares this.
+    Declare(Box<Declared>),
     /// That the API owns exactly this.
     Replace(Box<Owned>),
 }
@@ -115,6 +118,10 @@ impl Writer {
                 let in_words = changes.iter().map(ToString::to_string).collect();
                 (changes, in_words)
             }
+            Work::Declare(declared) => {
+                let in_words = Change::Declare(Origin::File, Declared::clone(&declared)).to_string();
+                (declare(&draft.config, *declared)?, vec![in_words])
+            }
             Work::Replace(owned) => (replace(&draft.config, *owned)?, vec!["api state is imported".to_owned()]),
         };
         let before = Arc::clone(&draft.config);
@@ -139,6 +146,18 @@ impl Writer {
     }
 }
 
+/// The changes after which the file declares exactly `declared`. Load balancers are carried out by what it says of them.
+fn declare(config: &Config, declared: Declared) -> Result<Vec<Change>, Rejected> {
+    let elb_api = declared.global.as_ref().map(|global| global.elb_api.clone()).unwrap_or_default();
+    let kept = config.certificates.values().filter(|held| held.origin != Origin::File).map(|held| &held.wanted);
+    let arns = CertificateArns::of(declared.certificates.iter().chain(kept));
+    let mut load_balancers = Vec::new();
+    for (id, held) in &config.load_balancers {
+        load_balancers.push(elb::put_again(id, &held.wanted, &elb_api, &arns)?);
+    }
+    Ok(std::iter::once(Change::Declare(Origin::File, declared)).chain(load_balancers).collect())
+}
+
 /// The changes after which the API owns exactly `owned`, and nothing is adjusted but what it says. Keys of cookies
 /// stay where it has none: without any, nobody would be known again.
 fn replace(config: &Config, owned: Owned) -> Result<Vec<Change>, Rejected> {
@@ -151,9 +170,17 @@ fn replace(config: &Config, owned: Owned) -> Result<Vec<Change>, Rejected> {
     });
     let reset = reset.map(|(group, held)| Change::Adjust(group.clone(), held.declared.clone(), Adjustment::default()));
     let mut changes: Vec<_> = reset.collect();
-    let Owned { certificates, listeners, groups, targets, adjusted, cookie_keys } = owned;
-    let certificates = certificates.into_iter().map(|given| with_key(config, given)).collect::<Result<_, _>>()?;
+    let Owned { certificates, listeners, load_balancers, groups, targets, adjusted, cookie_keys } = owned;
+    let certificates: Vec<_> =
+        certificates.into_iter().map(|given| with_key(config, given)).collect::<Result<_, _>>()?;
+    let of_file = config.certificates.values().filter(|held| held.origin == Origin::File).map(|held| &held.wanted);
+    let arns = CertificateArns::of(of_file.chain(&certificates));
+    let put = |(id, facts): &(_, _)| elb::put(id, facts, &config.global.elb_api, &arns);
+    let put = load_balancers.iter().map(put).collect::<Result<Vec<_>, _>>()?;
+    let gone = config.load_balancers.keys().filter(|id| load_balancers.iter().all(|(other, _)| other != *id));
+    changes.extend(gone.cloned().map(Change::DeleteLoadBalancer));
     let declared = Declared { global: None, certificates, listeners, target_groups: groups, targets };
+    changes.extend(put);
     changes.push(Change::Declare(Origin::Api, declared));
     let adjust = |(group, Adjusted { on, adjustment })| Change::Adjust(group, on, adjustment);
     changes.extend(adjusted.into_iter().map(adjust));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use control::api::admin::{AdminContext, Auth, serve};
+use control::api::elb::Elb;
 use control::file::{self, Reloader};
 use control::readiness::Readiness;
 use control::schema::ProcessSettings;
-use control::secrets::AdminToken;
+use control::secrets::{AdminToken, own_access_key};
 use control::store::StoreThread;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -94,8 +95,10 @@ impl House {
         let readiness = Readiness::default();
         let reloader = Arc::new(Reloader::new(file.map(|_| path.clone()), process, store.clone()));
         let telemetry = Arc::new(telemetry());
+        let key = own_access_key(&state_dir).unwrap();
         let context = AdminContext {
             certificate: None,
+            elb: Elb::new(store.clone(), Arc::clone(&live), key),
             store,
             live: Arc::clone(&live),
             reloader,

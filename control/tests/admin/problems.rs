@@ -134,12 +134,15 @@ async fn what_belongs_to_the_file_is_refused_with_its_owner() {
 }
 
 #[tokio::test]
-async fn the_elb_api_says_that_it_is_not_there_yet() {
+async fn the_elb_api_is_at_the_root_and_wants_signatures() {
     let house = House::start().await;
     let form = house.ask(Method::POST, "/").without("authorization");
     let form = form.body("application/x-www-form-urlencoded", b"Action=DescribeLoadBalancers".to_vec());
-    let problem = form.send().await.problem(501);
-    assert!(problem["detail"].as_str().unwrap().contains("not available in this version"), "{problem}");
     let query = house.ask(Method::GET, "/?Version=2012-06-01&Action=DescribeLoadBalancers").without("authorization");
-    query.send().await.problem(501);
+    for request in [form, query] {
+        let answer = request.send().await;
+        assert_eq!(answer.status, 403);
+        assert!(answer.text().contains("<Code>MissingAuthenticationToken</Code>"), "{}", answer.text());
+    }
+    house.ask(Method::GET, "/").send().await.problem(404);
 }

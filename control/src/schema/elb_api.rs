@@ -1,0 +1,117 @@
+//! `[elb_api]`: how load balancers of the ELB API are carried out and who may use it; `[instances]`: where the instances
+//! are that it names.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use lb::model;
+use lb::model::{DEFAULT_ACCOUNT, Host, Network};
+use serde_json::Value;
+
+use super::notation::{Words, parsed, text};
+use super::problem::Wrong;
+use super::reader::Reader;
+
+const TEXT_BYTES_MAX: usize = 2048;
+const ACCOUNT_CHARACTERS_MAX: usize = 64;
+const DOMAIN_BYTES_MAX: usize = 128;
+const INSTANCES_MAX: usize = 100_000;
+const AUTH: Words<bool> =
+    Words { what: "way to authenticate", now: &[("required", false), ("none", true)], later: &[] };
+
+/// How load balancers of the ELB API are carried out, and who may use it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ElbApi {
+    /// Where their listeners bind: an address, or a network in which each load balancer gets one of its own.
+    pub bind: String,
+    /// What DNS names end with that are made up for them.
+    pub domain: String,
+    /// `required`, or `none`: any well-formed signature will do.
+    pub auth: String,
+    /// The keys of those who may use it, beside the one in the state directory. Secrets are never given out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub access_key: Vec<ElbAccessKey>,
+}
+
+/// A key of somebody who may use the ELB API.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ElbAccessKey {
+    /// Its id.
+    pub id: String,
+    /// Whose load balancers it is for.
+    pub account: String,
+}
+
+/// Reads `[elb_api]`.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::ElbApi> {
+    let default = model::ElbApi::default();
+    let access_keys = reader.tables("access_key", access_key);
+    let mut ids = HashSet::new();
+    if let Some(twice) = access_keys.iter().find(|key| !ids.insert(&key.id)) {
+        reader.problem("access_key", Wrong::new(format!("the key {} is there twice", twice.id)));
+    }
+    Some(model::ElbApi {
+        bind: reader.or("bind", default.bind, parsed(Network::parse)),
+        domain: reader.or("domain", default.domain, domain),
+        is_open: reader.or("auth", default.is_open, |value| AUTH.parse(value)),
+        access_keys,
+    })
+}
+
+fn access_key(reader: &mut Reader<'_>) -> Option<model::AccessKey> {
+    let (id, secret) = (reader.required("id", short), reader.required("secret", short));
+    let account = reader.or("account", DEFAULT_ACCOUNT, account);
+    let session_token = reader.or("session_token", None, |value| short(value).map(Some));
+    Some(model::AccessKey::new(id?, account, secret?, session_token))
+}
+
+fn short(value: &Value) -> Result<&str, Wrong> {
+    let text = text(value)?;
+    if text.len() > TEXT_BYTES_MAX { Err(Wrong::new("it is longer than 2048 bytes")) } else { Ok(text) }
+}
+
+fn account(value: &Value) -> Result<&str, Wrong> {
+    let account = text(value)?;
+    let is_legal = account.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if !is_legal || account.len() > ACCOUNT_CHARACTERS_MAX {
+        return Err(Wrong::new("an account is up to 64 letters, digits and hyphens").hint("as in \"123456789012\""));
+    }
+    Ok(account)
+}
+
+fn domain(value: &Value) -> Result<Arc<str>, Wrong> {
+    let domain = text(value)?.trim_matches('.').to_ascii_lowercase();
+    match Host::parse(&domain) {
+        Ok(Host::Name(name)) if name.len() <= DOMAIN_BYTES_MAX => Ok(name),
+        _ => Err(Wrong::new(format!("{domain:?} is no domain")).hint("as in \"internal\" or \"lb.shop.example\"")),
+    }
+}
+
+/// Reads `[instances]`.
+pub(super) fn instances(value: &Value) -> Result<BTreeMap<Arc<str>, Host>, Wrong> {
+    let table = value.as_object().ok_or_else(|| Wrong::kind("a table of addresses by instance id", value))?;
+    if table.len() > INSTANCES_MAX {
+        return Err(Wrong::new("there are more than 100000 instances"));
+    }
+    let entry = |(id, value): (&String, &Value)| {
+        let wrong =
+            |why: String| Wrong::new(format!("{id}: {why}")).hint("write it as in \"i-87f232ed\" = \"10.0.0.11\"");
+        model::TargetId::parse(id).map_err(|error| wrong(error.to_string()))?;
+        let host = value.as_str().ok_or_else(|| wrong("its address must be a string".to_owned()))?;
+        let host = Host::parse(host).map_err(|error| wrong(error.to_string()))?;
+        Ok((Arc::from(id.as_str()), host))
+    };
+    table.iter().map(entry).collect()
+}
+
+impl From<&model::ElbApi> for ElbApi {
+    fn from(elb_api: &model::ElbApi) -> Self {
+        let key = |key: &model::AccessKey| ElbAccessKey { id: key.id.to_string(), account: key.account.to_string() };
+        Self {
+            bind: elb_api.bind.only().map_or_else(|| elb_api.bind.to_string(), |address| address.to_string()),
+            domain: elb_api.domain.to_string(),
+            auth: AUTH.word(elb_api.is_open),
+            access_key: elb_api.access_keys.iter().map(key).collect(),
+        }
+    }
+}
