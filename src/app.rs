@@ -12,10 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, anyhow};
 use control::acme::AcmeKeeper;
 use control::api::admin::{self, AdminContext, Auth};
+use control::api::elb::Elb;
 use control::certificates::Keeper;
 use control::file::{FileError, Reloader};
 use control::readiness::Readiness;
-use control::secrets::{AccessKey, AdminToken};
+use control::secrets::{AdminToken, own_access_key};
 use control::store::StoreThread;
 use health::{Checker, Resolver};
 use lb::challenges::Challenges;
@@ -94,7 +95,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let opened = control::store::open(state_dir)?;
     RunFile::remove(state_dir)?; // It can only have been left by a crash.
     let token = AdminToken::of(state_dir)?;
-    AccessKey::of(state_dir)?;
+    let access_key = own_access_key(state_dir)?;
     let config = opened.wanted_with(&loaded.declared).map_err(|rejected| settings.misfit(rejected))?;
     let config = Arc::new(config);
 
@@ -137,6 +138,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         readiness: readiness.clone(),
         telemetry,
         explainer: workers.explainer(),
+        elb: Elb::new(store.clone(), Arc::clone(&live), access_key),
         auth: if resolved.asks_for_token { Auth::Token(token) } else { Auth::Off },
         certificate: certificate.clone(),
     };

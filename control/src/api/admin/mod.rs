@@ -8,7 +8,6 @@
 mod certificates;
 mod config;
 mod cookie_keys;
-mod elb_query;
 mod events;
 mod explain;
 mod explain_views;
@@ -19,6 +18,7 @@ mod openapi;
 mod probes;
 mod problem;
 mod reload;
+mod root;
 mod secure;
 mod serve;
 mod state;
@@ -38,6 +38,7 @@ use lb::telemetry::Telemetry;
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use crate::api::elb::Elb;
 use crate::file::Reloader;
 use crate::readiness::Readiness;
 use crate::secrets::AdminToken;
@@ -63,6 +64,8 @@ pub struct AdminContext {
     pub telemetry: Arc<Telemetry>,
     /// Asks the workers what they remember.
     pub explainer: Explainer,
+    /// The ELB API, served at the root.
+    pub elb: Elb,
     /// Who may ask.
     pub auth: Auth,
     /// The certificate that it shows; absent: it is spoken to in the clear.
@@ -154,5 +157,5 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(cookie_keys::rotate))
         .routes(routes!(events::follow))
         .routes(routes!(explain::request, explain::dry_run))
-        .route("/", axum::routing::get(elb_query::refuse).post(elb_query::refuse))
+        .route("/", axum::routing::get(root::pass_on).post(root::pass_on))
 }

@@ -90,7 +90,6 @@ pub(super) enum Kind {
     UnsupportedMediaType,
     Invalid,
     Internal,
-    NotAvailable,
     Unavailable,
     RanOut,
 }
@@ -121,7 +120,6 @@ impl Kind {
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A value is not legal"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "elbow failed"),
-            Self::NotAvailable => (StatusCode::NOT_IMPLEMENTED, "not-available", "Not available in this version"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now"),
             Self::RanOut => (StatusCode::GATEWAY_TIMEOUT, "wait-ran-out", "The wait ran out"),
         }
@@ -239,7 +237,9 @@ fn kind_of(rejected: &Rejected) -> Kind {
         Rejected::OwnedBy { .. } => Kind::OwnedElsewhere,
         Rejected::Twice(_) | Rejected::KeyMissing(_) => Kind::Invalid,
         Rejected::DanglingForward { .. } | Rejected::DanglingCertificate { .. } | Rejected::InUse { .. } => Kind::InUse,
-        Rejected::Mismatch { .. } | Rejected::NoSource { .. } => Kind::Conflict,
+        Rejected::Mismatch { .. } | Rejected::NoSource { .. } | Rejected::Taken { .. } | Rejected::Amiss { .. } => {
+            Kind::Conflict
+        }
         Rejected::SameBind(..) => Kind::AddressTaken,
     }
 }

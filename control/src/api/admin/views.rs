@@ -242,7 +242,7 @@ impl GroupWantedView {
 /// Which object something is about.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub(super) struct ObjectView {
-    /// `listener`, `certificate`, `target_group` or `target`.
+    /// `listener`, `certificate`, `load_balancer`, `target_group` or `target`.
     kind: &'static str,
     /// Its name or id.
     name: String,
@@ -257,6 +257,7 @@ impl From<&ObjectRef> for ObjectView {
         match object {
             ObjectRef::Listener(name) => view("listener", name),
             ObjectRef::Certificate(name) => view("certificate", name),
+            ObjectRef::LoadBalancer(id) => view("load_balancer", id),
             ObjectRef::TargetGroup(name) => view("target_group", name),
             ObjectRef::Target(group, id) => Self { target_group: Some(group.to_string()), ..view("target", id) },
         }

@@ -1,0 +1,191 @@
+//! Instances: registered, deregistered, and how they are.
+
+use lb::model::{GroupName, TargetId};
+use lb::state::{Member, TargetState};
+
+use super::error::{Code, Refusal};
+use super::load_balancers::{INSTANCES_MAX, write_health_check};
+use super::query::{Input, Parameters};
+use super::scene::{Scene, Wish};
+use super::xml::Xml;
+use crate::elb::{Facts, HealthCheck, HealthTarget, Instance, Protocol};
+use crate::instances::{self, Known};
+
+const PATH_BYTES_MAX: usize = 1024;
+
+/// `RegisterInstancesWithLoadBalancer`: answers with all that are registered then.
+pub(super) fn register(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
+    let (name, ids) = parameters.read(|input| (name(input), ids(input)))?;
+    let mut facts = scene.load_balancer(&name)?;
+    for id in ids {
+        let Known { host, port, zone } = known(scene, &id)?;
+        let instance = Instance { host: host.to_string(), port, zone, id };
+        match facts.instances.iter_mut().find(|other| other.id == instance.id) {
+            Some(registered) => *registered = instance,
+            None => facts.instances.push(instance),
+        }
+    }
+    if facts.instances.len() > INSTANCES_MAX {
+        let message = format!("a load balancer may have at most {INSTANCES_MAX} instances");
+        return Err(Refusal::validation(message));
+    }
+    let answer = listed(&facts);
+    Ok((Wish::put(&name, facts), answer))
+}
+
+/// `DeregisterInstancesFromLoadBalancer`: answers with those that are left. One that is known and was not registered is
+/// none the less not registered then.
+pub(super) fn deregister(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
+    let (name, ids) = parameters.read(|input| (name(input), ids(input)))?;
+    let mut facts = scene.load_balancer(&name)?;
+    for id in &ids {
+        if facts.instances.iter().all(|instance| instance.id != *id) && member(scene, &facts, id).is_none() {
+            known(scene, id)?;
+        }
+    }
+    facts.instances.retain(|instance| !ids.contains(&instance.id));
+    let answer = listed(&facts);
+    Ok((Wish::put(&name, facts), answer))
+}
+
+/// `DescribeInstanceHealth`: of all that are registered, or of those that are asked for, in their order.
+pub(super) fn health(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
+    let (name, asked) = parameters.read(|input| {
+        let asked = input.structures("Instances").map(|_| ids(input));
+        (name(input), asked.filter(|asked| !asked.is_empty()))
+    })?;
+    let facts = scene.load_balancer(&name)?;
+    let ids = asked.unwrap_or_else(|| facts.instances.iter().map(|instance| instance.id.clone()).collect());
+    let states = ids.into_iter().map(|id| Ok((state(scene, &facts, &id)?, id))).collect::<Result<Vec<_>, Refusal>>()?;
+    let mut xml = Xml::default();
+    xml.list("InstanceStates", states, |xml, (state, id)| {
+        xml.text("InstanceId", id);
+        xml.text("State", state.state);
+        xml.text("ReasonCode", state.reason_code);
+        xml.text("Description", state.description);
+    });
+    Ok((Wish::Nothing, xml))
+}
+
+/// `ConfigureHealthCheck`.
+pub(super) fn configure_health_check(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
+    let (name, target, check) = parameters.read(|input| {
+        // Where there is none, its members are what is missing.
+        let check = input.structure_or_empty("HealthCheck");
+        let target = check.required("Target").to_owned();
+        let check = HealthCheck {
+            target: HealthTarget { protocol: Protocol::Tcp, port: 0, path: None },
+            interval_s: check.required_number("Interval", 5..=300),
+            timeout_s: check.required_number("Timeout", 2..=60),
+            unhealthy_threshold: check.required_number("UnhealthyThreshold", 2..=10),
+            healthy_threshold: check.required_number("HealthyThreshold", 2..=10),
+        };
+        (name(input), target, check)
+    })?;
+    let check = HealthCheck { target: read_target(&target)?, ..check };
+    if check.timeout_s >= check.interval_s {
+        return Err(Refusal::validation("HealthCheck Timeout must be less than its Interval"));
+    }
+    let mut facts = scene.load_balancer(&name)?;
+    facts.health_check = check;
+    let mut xml = Xml::default();
+    xml.element("HealthCheck", |xml| write_health_check(xml, &facts.health_check));
+    Ok((Wish::put(&name, facts), xml))
+}
+
+fn name(input: &Input<'_>) -> String {
+    input.required("LoadBalancerName").to_owned()
+}
+
+/// The ids that are asked for, each once.
+fn ids(input: &Input<'_>) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for instance in input.required_structures("Instances") {
+        let id = instance.required("InstanceId");
+        if !ids.iter().any(|other| other == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
+}
+
+fn known(scene: &Scene<'_>, id: &str) -> Result<Known, Refusal> {
+    let known = TargetId::parse(id).ok().and_then(|_| instances::find(&scene.config.global, id));
+    known.ok_or_else(|| Refusal::new(Code::InvalidInstance, format!("Could not find EC2 instance {id}.")))
+}
+
+fn listed(facts: &Facts) -> Xml {
+    let mut xml = Xml::default();
+    xml.list("Instances", &facts.instances, |xml, instance| xml.text("InstanceId", &instance.id));
+    xml
+}
+
+/// What an instance is told to be. Tools match these texts byte for byte.
+struct InstanceState {
+    state: &'static str,
+    reason_code: &'static str,
+    description: &'static str,
+}
+
+impl InstanceState {
+    const IN_SERVICE: Self = Self::new("InService", "N/A", "N/A");
+    const DRAINING: Self = Self::new("InService", "N/A", "Instance deregistration currently in progress.");
+    const REGISTERING: Self = Self::new("OutOfService", "ELB", "Instance registration is still in progress.");
+    const FAILED: Self = Self::new(
+        "OutOfService",
+        "Instance",
+        "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.",
+    );
+    const NOT_REGISTERED: Self =
+        Self::new("OutOfService", "Instance", "Instance is not currently registered with the LoadBalancer.");
+
+    const fn new(state: &'static str, reason_code: &'static str, description: &'static str) -> Self {
+        Self { state, reason_code, description }
+    }
+}
+
+fn state(scene: &Scene<'_>, facts: &Facts, id: &str) -> Result<InstanceState, Refusal> {
+    let is_registered = facts.instances.iter().any(|instance| instance.id == id);
+    let Some(member) = member(scene, facts, id) else {
+        if is_registered {
+            // It will be live in a moment.
+            return Ok(InstanceState::REGISTERING);
+        }
+        return known(scene, id).map(|_| InstanceState::NOT_REGISTERED);
+    };
+    Ok(match member.state {
+        TargetState::Healthy => InstanceState::IN_SERVICE,
+        TargetState::Initial | TargetState::Unused => InstanceState::REGISTERING,
+        TargetState::Draining => InstanceState::DRAINING,
+        TargetState::Unhealthy | TargetState::Ejected => InstanceState::FAILED,
+    })
+}
+
+fn member<'s>(scene: &'s Scene<'_>, facts: &Facts, id: &str) -> Option<&'s Member> {
+    scene.snapshot.member(&GroupName::parse(&facts.target_group).ok()?, &TargetId::parse(id).ok()?)
+}
+
+/// Reads what a check asks, such as `HTTP:80/ping`.
+fn read_target(text: &str) -> Result<HealthTarget, Refusal> {
+    let refuse = |why: &str| {
+        let example = "it must be like TCP:80, SSL:443, HTTP:80/ping or HTTPS:443/ping";
+        Refusal::validation(format!("HealthCheck Target '{text}' {why}: {example}"))
+    };
+    let (protocol, rest) = text.split_once(':').ok_or_else(|| refuse("names no protocol"))?;
+    let protocol = Protocol::parse(protocol).ok_or_else(|| refuse("names no protocol that there is"))?;
+    let (port, path) = match rest.find('/') {
+        Some(at) => (&rest[..at], Some(&rest[at..])),
+        None => (rest, None),
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| *port > 0 && is_number).ok_or_else(|| refuse("names no port"))?;
+    match (protocol.is_http(), path) {
+        (true, None) => Err(refuse("names no path")),
+        (false, Some(_)) => Err(refuse("names a path, which its protocol has not")),
+        (true, Some(path)) if path.len() > PATH_BYTES_MAX => Err(refuse("names a path of more than 1024 bytes")),
+        (true, Some(path)) if path.chars().any(|c| c.is_control() || c == ' ') => {
+            Err(refuse("names a path with spaces or control characters"))
+        }
+        (_, path) => Ok(HealthTarget { protocol, port, path: path.map(str::to_owned) }),
+    }
+}
