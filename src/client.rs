@@ -28,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which elbow")]
 pub struct Connect {
-    /// The admin address of the running elbow, such as http://127.0.0.1:9900 or https://elbow.internal:9900 [default: from STATE_DIR/run.json]
+    /// The admin address of the running elbow, an http:// or https:// URL [default: from STATE_DIR/run.json]
     #[arg(long, global = true, env = "ELBOW_ADMIN", value_name = "URL", hide_env_values = true)]
     pub admin: Option<String>,
     /// A file with the CA of an admin address that --admin names with https:// [default: whom this machine trusts]
