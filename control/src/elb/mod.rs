@@ -1,5 +1,5 @@
 //! Load balancers as clients of the Classic ELB API know them ([`Facts`]), and what each is carried out by: a target
-//! group with its instances, and listeners ([`parts`]).
+//! group with its instances, and listeners ([`parts()`]).
 //!
 //! Facts are the one truth about a load balancer: they alone are kept, and its parts are made from them again on every
 //! start and change. Not here: the API itself, its requests and its words.
