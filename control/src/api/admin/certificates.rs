@@ -12,6 +12,7 @@ use lb::tls::{Credential, read_certificate};
 use utoipa::ToSchema;
 
 use super::Api;
+use super::documented::{Body, IfMatch, IfNoneMatch, Name, Named, Write};
 use super::extract::{CertificatePath, JsonBody, OBJECT_BYTES_MAX, missing};
 use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
@@ -115,11 +116,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
 
 /// One certificate.
 #[utoipa::path(get, path = "/v1/certificates/{name}", operation_id = "get_certificate", tag = "certificates",
-    params(("name" = String, Path, description = "Its name")),
+    params(Name),
     responses(
+        Named,
         (status = 200, description = "The certificate", body = CertificateView, headers(("ETag" = String))),
-        (status = 400, description = "That is no name"),
-        (status = 404, description = "There is none of that name"),
     )
 )]
 pub(super) async fn get(State(api): State<Arc<Api>>, path: CertificatePath) -> Result<Response, Problem> {
@@ -128,24 +128,14 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: CertificatePath) -> R
 
 /// Creates a certificate or replaces it. Listeners that show it do so from the next handshake on; connections stay.
 #[utoipa::path(put, path = "/v1/certificates/{name}", operation_id = "put_certificate", tag = "certificates",
-    params(
-        ("name" = String, Path, description = "Its name"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
-    ),
+    params(Name, IfMatch, IfNoneMatch),
     request_body = schema::CertificateBody,
     responses(
+        Body,
+        Write,
         (status = 200, description = "It was there, and is now so", body = CertificateView, headers(("ETag" = String))),
         (status = 201, description = "It was created", body = CertificateView, headers(("ETag" = String))),
-        (status = 400, description = "The body is not JSON, or that is no name"),
-        (status = 408, description = "The body took too long"),
-        (status = 409, description = "It belongs to another owner"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 413, description = "The body is too large"),
-        (status = 415, description = "The body is not JSON"),
         (status = 422, description = "It is no certificate, its key is not its own, or it does not hold now"),
-        (status = 503, description = "elbow is stopping"),
-        (status = 504, description = "It stands, but not every worker has taken it up in time"),
     )
 )]
 pub(super) async fn put(
@@ -167,18 +157,12 @@ pub(super) async fn put(
 
 /// Removes a certificate that no listener shows.
 #[utoipa::path(delete, path = "/v1/certificates/{name}", operation_id = "delete_certificate", tag = "certificates",
-    params(
-        ("name" = String, Path, description = "Its name"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-    ),
+    params(Name, IfMatch),
     responses(
+        Named,
+        Write,
         (status = 204, description = "It is gone"),
-        (status = 400, description = "That is no name"),
-        (status = 404, description = "There is none of that name"),
         (status = 409, description = "It belongs to another owner, or a listener shows it"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 503, description = "elbow is stopping"),
-        (status = 504, description = "It stands, but not every worker has taken it up in time"),
     )
 )]
 pub(super) async fn delete(

@@ -9,6 +9,7 @@ use lb::model::{Change, ListenerName, Origin, Rejected};
 use lb::state::Snapshot;
 
 use super::Api;
+use super::documented::{Body, IfMatch, IfNoneMatch, Name, Named, Write};
 use super::extract::{JsonBody, ListenerPath, OBJECT_BYTES_MAX, missing};
 use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
@@ -29,11 +30,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
 
 /// One listener.
 #[utoipa::path(get, path = "/v1/listeners/{name}", operation_id = "get_listener", tag = "listeners",
-    params(("name" = String, Path, description = "Its name")),
+    params(Name),
     responses(
+        Named,
         (status = 200, description = "The listener", body = ListenerView, headers(("ETag" = String))),
-        (status = 400, description = "That is no name"),
-        (status = 404, description = "There is none of that name"),
     )
 )]
 pub(super) async fn get(State(api): State<Arc<Api>>, path: ListenerPath) -> Result<Response, Problem> {
@@ -42,24 +42,14 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: ListenerPath) -> Resu
 
 /// Creates a listener or replaces it. Its socket is bound before anything changes.
 #[utoipa::path(put, path = "/v1/listeners/{name}", operation_id = "put_listener", tag = "listeners",
-    params(
-        ("name" = String, Path, description = "Its name"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
-    ),
+    params(Name, IfMatch, IfNoneMatch),
     request_body = schema::Listener,
     responses(
+        Body,
+        Write,
         (status = 200, description = "It was there, and is now so", body = ListenerView, headers(("ETag" = String))),
         (status = 201, description = "It was created", body = ListenerView, headers(("ETag" = String))),
-        (status = 400, description = "The body is not JSON, or that is no name"),
-        (status = 408, description = "The body took too long"),
         (status = 409, description = "It belongs to another owner, its address cannot be had, or its group or a certificate is missing"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 413, description = "The body is too large"),
-        (status = 415, description = "The body is not JSON"),
-        (status = 422, description = "A key or value is not legal"),
-        (status = 503, description = "elbow is stopping"),
-        (status = 504, description = "It stands, but not every worker has taken it up in time"),
     )
 )]
 pub(super) async fn put(
@@ -81,18 +71,11 @@ pub(super) async fn put(
 
 /// Removes a listener. Its open connections finish what they are at.
 #[utoipa::path(delete, path = "/v1/listeners/{name}", operation_id = "delete_listener", tag = "listeners",
-    params(
-        ("name" = String, Path, description = "Its name"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-    ),
+    params(Name, IfMatch),
     responses(
+        Named,
+        Write,
         (status = 204, description = "It is gone"),
-        (status = 400, description = "That is no name"),
-        (status = 404, description = "There is none of that name"),
-        (status = 409, description = "It belongs to another owner"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 503, description = "elbow is stopping"),
-        (status = 504, description = "It stands, but not every worker has taken it up in time"),
     )
 )]
 pub(super) async fn delete(

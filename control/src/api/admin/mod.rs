@@ -8,6 +8,7 @@
 mod certificates;
 mod config;
 mod cookie_keys;
+mod documented;
 mod events;
 mod explain;
 mod explain_views;

@@ -9,6 +9,7 @@ use lb::model::{Change, Origin, Rejected};
 use lb::state::Snapshot;
 
 use super::Api;
+use super::documented::{Body, IfMatch, IfNoneMatch, Name, Named, Write};
 use super::extract::{GroupPath, JsonBody, OBJECT_BYTES_MAX, missing};
 use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
@@ -30,11 +31,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
 
 /// One target group.
 #[utoipa::path(get, path = "/v1/target-groups/{name}", operation_id = "get_target_group", tag = "target groups",
-    params(("name" = String, Path, description = "Its name")),
+    params(Name),
     responses(
+        Named,
         (status = 200, description = "The group", body = TargetGroupView, headers(("ETag" = String))),
-        (status = 400, description = "That is no name"),
-        (status = 404, description = "There is none of that name"),
     )
 )]
 pub(super) async fn get(State(api): State<Arc<Api>>, path: GroupPath) -> Result<Response, Problem> {
@@ -43,24 +43,14 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: GroupPath) -> Result<
 
 /// Creates a target group or replaces it. Its targets are never touched.
 #[utoipa::path(put, path = "/v1/target-groups/{name}", operation_id = "put_target_group", tag = "target groups",
-    params(
-        ("name" = String, Path, description = "Its name"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
-    ),
+    params(Name, IfMatch, IfNoneMatch),
     request_body = schema::TargetGroup,
     responses(
+        Body,
+        Write,
         (status = 200, description = "It was there, and is now so", body = TargetGroupView, headers(("ETag" = String))),
         (status = 201, description = "It was created", body = TargetGroupView, headers(("ETag" = String))),
-        (status = 400, description = "The body is not JSON, or that is no name"),
-        (status = 408, description = "The body took too long"),
         (status = 409, description = "It belongs to another owner, or its certificate is missing"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 413, description = "The body is too large"),
-        (status = 415, description = "The body is not JSON"),
-        (status = 422, description = "A key or value is not legal"),
-        (status = 503, description = "elbow is stopping"),
-        (status = 504, description = "It stands, but not every worker has taken it up in time"),
     )
 )]
 pub(super) async fn put(
@@ -82,18 +72,12 @@ pub(super) async fn put(
 
 /// Removes a target group that no listener forwards to, with the targets the API registered in it.
 #[utoipa::path(delete, path = "/v1/target-groups/{name}", operation_id = "delete_target_group", tag = "target groups",
-    params(
-        ("name" = String, Path, description = "Its name"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-    ),
+    params(Name, IfMatch),
     responses(
+        Named,
+        Write,
         (status = 204, description = "It is gone"),
-        (status = 400, description = "That is no name"),
-        (status = 404, description = "There is none of that name"),
         (status = 409, description = "It belongs to another owner, or something still needs it"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 503, description = "elbow is stopping"),
-        (status = 504, description = "It stands, but not every worker has taken it up in time"),
     )
 )]
 pub(super) async fn delete(

@@ -10,6 +10,7 @@ use lb::model::{Change, HeldTarget, ObjectRef, Origin, Rejected, Target};
 use lb::state::{Snapshot, TargetState};
 
 use super::Api;
+use super::documented::{Body, IfMatch, IfNoneMatch, Write};
 use super::extract::{Asked, GroupPath, JsonBody, OBJECT_BYTES_MAX, TargetPath, missing};
 use super::problem::{Kind, Problem};
 use super::tags::{precondition, tagged};
@@ -54,23 +55,19 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: TargetPath) -> Result
     params(
         ("name" = String, Path, description = "The group's name"),
         ("id" = String, Path, description = "Its id"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none yet"),
+        IfMatch,
+        IfNoneMatch,
         WaitFor,
     ),
     request_body = schema::Target,
     responses(
+        Body,
+        Write,
         (status = 200, description = "It was registered, and is now so", body = TargetView, headers(("ETag" = String))),
         (status = 201, description = "It was registered", body = TargetView, headers(("ETag" = String))),
         (status = 400, description = "The body is not JSON, or a name, an id or the query is not legal"),
         (status = 404, description = "There is no such group"),
-        (status = 408, description = "The body took too long"),
         (status = 409, description = "It belongs to another owner, or was deregistered during the wait"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 413, description = "The body is too large"),
-        (status = 415, description = "The body is not JSON"),
-        (status = 422, description = "A key or value is not legal"),
-        (status = 503, description = "elbow is stopping"),
         (status = 504, description = "The wait ran out; it is registered, `target` is its present state"),
     )
 )]
@@ -98,17 +95,16 @@ pub(super) async fn put(
     params(
         ("name" = String, Path, description = "The group's name"),
         ("id" = String, Path, description = "Its id"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is the present ETag"),
+        IfMatch,
         WaitFor,
     ),
     responses(
+        Write,
         (status = 200, description = "It was waited for, and has left", body = LeftView),
         (status = 202, description = "It takes no new work any more, and leaves", body = TargetView),
         (status = 400, description = "A name, an id or the query is not legal"),
         (status = 404, description = "There is no such target"),
         (status = 409, description = "It belongs to another owner, or was registered again during the wait"),
-        (status = 412, description = "The precondition does not hold"),
-        (status = 503, description = "elbow is stopping"),
         (status = 504, description = "The wait ran out; it is leaving, `target` is its present state"),
     )
 )]
