@@ -73,8 +73,6 @@ async fn what_comes_later_is_refused_as_such() {
     let later = [
         format!("{GOOD}[target_group.discovery.ec2]\nport = 80\n"),
         format!("[access_log]\nformat = \"elb-classic\"\n{GOOD}"),
-        format!("[elb_api]\ndomain = \"internal\"\n{GOOD}"),
-        format!("[instances]\n\"i-87f232ed\" = \"10.0.0.11\"\n{GOOD}"),
     ];
     for toml in later {
         let output = validate(&toml).await;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::change::conflicts;
 use super::{
     AcmeState, Certificate, CertificateName, Change, CookieKeys, Declared, Discovery, Global, GroupName, Listener,
-    ListenerName, LoadBalancer, LoadBalancerId, LoadBalancerParts, ObjectRef, Rejected, Target, TargetGroup, TargetId,
-    TargetProtocol, TicketKeys, Weight,
+    ListenerName, LoadBalancer, LoadBalancerId, ObjectRef, Rejected, Target, TargetGroup, TargetId, TargetProtocol,
+    TicketKeys, Weight,
 };
 
 /// All that is wanted. Cheap to clone; every change makes a new one and shares what it did not touch.
@@ -219,7 +219,7 @@ impl Config {
         Ok(())
     }
 
-    fn put_listener(&mut self, origin: Origin, listener: &Listener) -> Result<(), Rejected> {
+    pub(super) fn put_listener(&mut self, origin: Origin, listener: &Listener) -> Result<(), Rejected> {
         let object = || ObjectRef::Listener(listener.name.clone());
         if let Some(held) = self.listeners.get(&listener.name) {
             owned(held.origin, origin, object)?;
@@ -232,7 +232,7 @@ impl Config {
         Ok(())
     }
 
-    fn delete_listener(&mut self, origin: Origin, name: &ListenerName) -> Result<(), Rejected> {
+    pub(super) fn delete_listener(&mut self, origin: Origin, name: &ListenerName) -> Result<(), Rejected> {
         let object = || ObjectRef::Listener(name.clone());
         let held = self.listeners.get(name).ok_or_else(|| Rejected::NotFound(object()))?;
         owned(held.origin, origin, object)?;
@@ -261,7 +261,7 @@ impl Config {
         Ok(())
     }
 
-    fn put_group(&mut self, origin: Origin, group: &TargetGroup) -> Result<(), Rejected> {
+    pub(super) fn put_group(&mut self, origin: Origin, group: &TargetGroup) -> Result<(), Rejected> {
         let object = || ObjectRef::TargetGroup(group.name.clone());
         let held = || Arc::new(Held { origin, revision: self.revision, wanted: group.clone() });
         let next = match self.groups.get(&group.name) {
@@ -315,7 +315,7 @@ impl Config {
         Ok(())
     }
 
-    fn delete_target(&mut self, origin: Origin, group: &GroupName, id: &TargetId) -> Result<(), Rejected> {
+    pub(super) fn delete_target(&mut self, origin: Origin, group: &GroupName, id: &TargetId) -> Result<(), Rejected> {
         let object = || ObjectRef::Target(group.clone(), id.clone());
         let Some(held) = self.target(group, id) else {
             self.group(group)?;
@@ -324,86 +324,6 @@ impl Config {
         owned(held.origin, origin, object)?;
         self.group_mut(group)?.targets.remove(id);
         Ok(())
-    }
-
-    fn put_load_balancer(
-        &mut self,
-        id: &LoadBalancerId,
-        parts: &LoadBalancerParts,
-        facts: &Arc<str>,
-    ) -> Result<(), Rejected> {
-        let wanted = LoadBalancer::of(id.clone(), Arc::clone(facts), parts);
-        let before = self.load_balancers.get(id).cloned();
-        self.refuse_parts_of_others(&wanted, before.as_deref())?;
-        if let Some(before) = &before {
-            self.drop_parts(&before.wanted, Some(&wanted))?;
-        }
-        self.put_group(Origin::Elb, &parts.target_group)?;
-        let gone =
-            self.targets_of(&wanted.target_group, |target| parts.targets.iter().all(|other| other.id != *target));
-        for target in gone {
-            self.delete_target(Origin::Elb, &wanted.target_group, &target)?;
-        }
-        for target in &parts.targets {
-            self.declare_target(Origin::Elb, &wanted.target_group, target)?;
-        }
-        for listener in &parts.listeners {
-            self.put_listener(Origin::Elb, listener)?;
-        }
-        if before.is_none_or(|before| before.wanted != wanted) {
-            let held = Held { origin: Origin::Elb, revision: self.revision, wanted };
-            self.load_balancers.insert(id.clone(), Arc::new(held));
-        }
-        Ok(())
-    }
-
-    fn delete_load_balancer(&mut self, id: &LoadBalancerId) -> Result<(), Rejected> {
-        let object = || ObjectRef::LoadBalancer(id.clone());
-        let held = self.load_balancers.remove(id).ok_or_else(|| Rejected::NotFound(object()))?;
-        self.drop_parts(&held.wanted, None)
-    }
-
-    /// Removes what was made for a load balancer and is not part of it any more.
-    fn drop_parts(&mut self, before: &LoadBalancer, now: Option<&LoadBalancer>) -> Result<(), Rejected> {
-        let stays = |name: &ListenerName| now.is_some_and(|now| now.listeners.contains(name));
-        for name in before.listeners.iter().filter(|name| !stays(name)) {
-            self.delete_listener(Origin::Elb, name)?;
-        }
-        match now {
-            Some(now) if now.target_group == before.target_group => {}
-            // With whatever else was registered there.
-            _ => drop(self.groups.remove(&before.target_group)),
-        }
-        Ok(())
-    }
-
-    /// All load balancers have one origin, so it does not keep them from each other's parts.
-    fn refuse_parts_of_others(
-        &self,
-        wanted: &LoadBalancer,
-        before: Option<&Held<LoadBalancer>>,
-    ) -> Result<(), Rejected> {
-        let before = before.map(|before| &before.wanted);
-        let is_own = |name: &ListenerName| before.is_some_and(|before| before.listeners.contains(name));
-        let taken = |name: &&ListenerName| self.listeners.get(*name).is_some_and(|held| held.origin == Origin::Elb);
-        if let Some(name) = wanted.listeners.iter().filter(|name| !is_own(name)).find(taken) {
-            return Err(Rejected::Taken { object: ObjectRef::Listener(name.clone()) });
-        }
-        let name = &wanted.target_group;
-        let is_own = before.is_some_and(|before| before.target_group == *name);
-        match self.groups.get(name) {
-            Some(group) if group.settings.origin == Origin::Elb && !is_own => {
-                Err(Rejected::Taken { object: ObjectRef::TargetGroup(name.clone()) })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The targets of a group that load balancers own and that this holds of.
-    fn targets_of(&self, group: &GroupName, holds: impl Fn(&TargetId) -> bool) -> Vec<TargetId> {
-        let targets = self.groups.get(group).into_iter().flat_map(|group| group.targets.values());
-        let own = targets.filter(|held| held.origin == Origin::Elb).map(|held| held.declared.id.clone());
-        own.filter(|id| holds(id)).collect()
     }
 
     fn reweigh(&mut self, group: &GroupName, id: &TargetId, weight: Weight) -> Result<(), Rejected> {
@@ -486,7 +406,12 @@ impl Config {
     }
 
     /// As [`Self::put_target`], but an unchanged entry keeps what was adjusted on it.
-    fn declare_target(&mut self, origin: Origin, group: &GroupName, target: &Target) -> Result<(), Rejected> {
+    pub(super) fn declare_target(
+        &mut self,
+        origin: Origin,
+        group: &GroupName,
+        target: &Target,
+    ) -> Result<(), Rejected> {
         let unchanged =
             self.target(group, &target.id).is_some_and(|held| held.origin == origin && held.declared == *target);
         if unchanged { Ok(()) } else { self.put_target(origin, group, target) }
