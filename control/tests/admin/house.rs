@@ -223,9 +223,14 @@ impl Ask {
         self.body("application/json", body.to_string().into_bytes())
     }
 
-    pub(crate) fn body(mut self, content_type: &str, body: Vec<u8>) -> Self {
+    pub(crate) fn body(self, content_type: &str, body: Vec<u8>) -> Self {
+        self.raw_body(body).header("content-type", content_type)
+    }
+
+    /// A body, and nothing said of it.
+    pub(crate) fn raw_body(mut self, body: Vec<u8>) -> Self {
         self.body = body;
-        self.header("content-type", content_type)
+        self
     }
 
     /// Sends it on a connection of its own, and reads the whole answer.

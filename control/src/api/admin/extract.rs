@@ -30,10 +30,7 @@ impl<S: Sync, const BYTES_MAX: usize> FromRequest<S> for JsonBody<BYTES_MAX> {
         if !is_json(&request) {
             return Err(Problem::new(Kind::UnsupportedMediaType, "Content-Type must be application/json"));
         }
-        let read = tokio::time::timeout(BODY_TIMEOUT, bytes_of(request.into_body(), BYTES_MAX)).await;
-        let bytes = read.map_err(|_| {
-            Problem::new(Kind::BodyTooSlow, format!("the body was not complete after {} s", BODY_TIMEOUT.as_secs()))
-        })??;
+        let bytes = bytes_of(request.into_body(), BYTES_MAX).await?;
         let value = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::new(Kind::Malformed, format!("the body is not JSON: {error}")))?;
         Ok(Self(value))
@@ -46,8 +43,13 @@ fn is_json(request: &Request) -> bool {
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }
 
-async fn bytes_of(body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem> {
-    match Limited::new(body, bytes_max).collect().await {
+/// A whole body, within bounds of size and time.
+pub(super) async fn bytes_of(body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await;
+    let read = read.map_err(|_| {
+        Problem::new(Kind::BodyTooSlow, format!("the body was not complete after {} s", BODY_TIMEOUT.as_secs()))
+    })?;
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Problem::new(Kind::BodyTooLarge, format!("the body may have {bytes_max} bytes")))

@@ -21,7 +21,7 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 #[derive(Debug)]
 pub(super) struct Problem {
     kind: Kind,
-    detail: String,
+    pub(super) detail: String,
     pointer: Option<String>,
     errors: Vec<Wrong>,
     target: Option<Box<TargetView>>,

@@ -7,6 +7,9 @@ use lb::model::{AccessKey, DEFAULT_ACCOUNT};
 use super::error::{Code, Refusal};
 use super::signature::{Claim, Signed};
 
+/// How long the name of a region may be: it is kept with each load balancer.
+const REGION_CHARACTERS_MAX: usize = 64;
+
 /// Whose a request is, and where: each account has its own load balancers in each region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -26,7 +29,8 @@ pub(super) fn authenticate<'k>(
 ) -> Result<Caller, Refusal> {
     let claim = Claim::of(request)?;
     let region = claim.region.clone().into_owned();
-    if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+    let is_character = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || region.len() > REGION_CHARACTERS_MAX || !region.bytes().all(is_character) {
         return Err(Refusal::new(Code::SignatureDoesNotMatch, "Credential should be scoped to a valid region."));
     }
     match keys.find(|key| *key.id == *claim.key_id) {

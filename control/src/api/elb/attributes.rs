@@ -44,7 +44,7 @@ pub(super) fn describe(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wi
 /// `ModifyLoadBalancerAttributes`: answers with the blocks that were asked for, as they are then.
 pub(super) fn modify(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
     let (name, asked) = parameters.read(|input| {
-        let asked = Asked::read(&input.structure_or_empty("LoadBalancerAttributes"));
+        let asked = input.required_structure("LoadBalancerAttributes", Asked::read);
         (input.required("LoadBalancerName").to_owned(), asked)
     })?;
     let mut facts = scene.load_balancer(&name)?;

@@ -70,17 +70,18 @@ pub(super) fn health(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish
 /// `ConfigureHealthCheck`.
 pub(super) fn configure_health_check(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
     let (name, target, check) = parameters.read(|input| {
-        // Where there is none, its members are what is missing.
-        let check = input.structure_or_empty("HealthCheck");
-        let target = check.required("Target").to_owned();
-        let check = HealthCheck {
-            target: HealthTarget { protocol: Protocol::Tcp, port: 0, path: None },
-            interval_s: check.required_number("Interval", 5..=300),
-            timeout_s: check.required_number("Timeout", 2..=60),
-            unhealthy_threshold: check.required_number("UnhealthyThreshold", 2..=10),
-            healthy_threshold: check.required_number("HealthyThreshold", 2..=10),
-        };
-        (name(input), target, check)
+        let (target, check) = input.required_structure("HealthCheck", |check| {
+            let target = check.required("Target").to_owned();
+            let check = HealthCheck {
+                interval_s: check.required_number("Interval", 5..=300),
+                timeout_s: check.required_number("Timeout", 2..=60),
+                unhealthy_threshold: check.required_number("UnhealthyThreshold", 2..=10),
+                healthy_threshold: check.required_number("HealthyThreshold", 2..=10),
+                ..HealthCheck::of_port(0)
+            };
+            (target, Some(check))
+        });
+        (name(input), target, check.unwrap_or_else(|| HealthCheck::of_port(0)))
     })?;
     let check = HealthCheck { target: read_target(&target)?, ..check };
     if check.timeout_s >= check.interval_s {

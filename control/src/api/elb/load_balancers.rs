@@ -11,7 +11,7 @@ use super::error::{Code, Refusal};
 use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
-use super::{listeners, tags};
+use super::{listeners, policy_types, tags};
 use crate::elb::{Attributes, Facts, HealthCheck, Listener, Policy, Scheme, Tag};
 
 /// The policy that listeners over TLS get where nobody asks for another.
@@ -93,17 +93,19 @@ pub(super) fn describe(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wi
 
 /// `DescribeAccountLimits`.
 pub(super) fn limits(_: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
-    parameters.read(Page::read)?;
+    let page = parameters.read(Page::read)?;
     let limits = [
-        ("classic-load-balancers", LOAD_BALANCERS_MAX),
-        ("classic-listeners", LISTENERS_MAX),
-        ("classic-registered-instances", INSTANCES_MAX),
+        (1, "classic-load-balancers", LOAD_BALANCERS_MAX),
+        (2, "classic-listeners", LISTENERS_MAX),
+        (3, "classic-registered-instances", INSTANCES_MAX),
     ];
+    let (shown, next) = page.of(&limits, |(nth, name, _)| (*nth, (*name).to_owned()))?;
     let mut xml = Xml::default();
-    xml.list("Limits", limits, |xml, (name, max)| {
+    xml.list("Limits", shown, |xml, (_, name, max)| {
         xml.text("Name", name);
         xml.text("Max", max);
     });
+    xml.optional("NextMarker", next.map(|(nth, name, _)| format!("{nth}/{name}")));
     Ok((Wish::Nothing, xml))
 }
 
@@ -190,11 +192,7 @@ fn begin(scene: &Scene<'_>, asked: &Asked, scheme: Scheme, created_with: String)
 pub(super) fn enable_default_ssl_policy(listener: &mut Listener, policies: &mut Vec<Policy>) {
     listener.policies = vec![DEFAULT_SSL_POLICY.to_owned()];
     if policies.iter().all(|policy| policy.name != DEFAULT_SSL_POLICY) {
-        policies.push(Policy {
-            name: DEFAULT_SSL_POLICY.to_owned(),
-            type_name: "SSLNegotiationPolicyType".to_owned(),
-            attributes: vec![("Reference-Security-Policy".to_owned(), DEFAULT_SSL_POLICY.to_owned())],
-        });
+        policies.extend(policy_types::predefined().into_iter().find(|policy| policy.name == DEFAULT_SSL_POLICY));
     }
 }
 

@@ -120,6 +120,12 @@ impl Elb {
         Answer { status, request_id, body }
     }
 
+    /// The answer to a request whose body could not be read.
+    pub fn unreadable(why: &str) -> Answer {
+        let (request_id, refusal) = (request_id(), Refusal::new(Code::MalformedInput, why));
+        Answer { status: refusal.code.status(), body: xml::refusal(&refusal, &request_id), request_id }
+    }
+
     async fn carry_out(&self, request: &Signed<'_>) -> Result<(&'static str, Xml), Refusal> {
         let form = if *request.method == Method::POST { request.body } else { &[] };
         let parameters = Parameters::parse(&[request.query.as_bytes(), form]);

@@ -11,6 +11,11 @@ use std::str::FromStr;
 
 use super::error::{Code, Refusal};
 
+/// How many members a list may have: none of the API's own limits is above it.
+const MEMBERS_MAX: usize = 1000;
+/// How long a value may be: no text of the API needs more, and each may have to be kept.
+const VALUE_BYTES_MAX: usize = 8192;
+
 /// The parameters of a request.
 #[derive(Debug, Default)]
 pub(super) struct Parameters(BTreeMap<String, String>);
@@ -77,15 +82,16 @@ impl Parameters {
 impl<'p> Input<'p> {
     /// A text that may be absent.
     pub(super) fn text(&self, name: &str) -> Option<&'p str> {
-        self.parameters.get(&format!("{}{name}", self.prefix))
+        let text = self.parameters.get(&format!("{}{name}", self.prefix))?;
+        self.is_short(name, text).then_some(text)
     }
 
     /// A text that must be there.
     pub(super) fn required(&self, name: &str) -> &'p str {
-        self.text(name).unwrap_or_else(|| {
+        if !self.is_there(name) {
             self.is_null(name);
-            ""
-        })
+        }
+        self.text(name).unwrap_or_default()
     }
 
     /// A number that may be absent, within a range.
@@ -118,7 +124,7 @@ impl<'p> Input<'p> {
     where
         N: FromStr + PartialOrd + Display + Copy,
     {
-        if self.text(name).is_none() {
+        if !self.is_there(name) {
             self.is_null(name);
         }
         let least = *range.start();
@@ -137,21 +143,28 @@ impl<'p> Input<'p> {
 
     /// A structure that may be absent.
     pub(super) fn structure(&self, name: &str) -> Option<Self> {
-        let input = self.structure_or_empty(name);
+        let input = self.inside(&format!("{}{name}.", self.prefix), &format!("{}{}.", self.path, camel(name)));
         let is_there = self.parameters.below(&input.prefix).next().is_some();
         is_there.then_some(input)
     }
 
-    /// A structure that must have members which are missing if it is.
-    pub(super) fn structure_or_empty(&self, name: &str) -> Self {
-        self.inside(&format!("{}{name}.", self.prefix), &format!("{}{}.", self.path, camel(name)))
+    /// What to do with a structure that must be there.
+    pub(super) fn required_structure<T: Default>(&self, name: &str, read: impl FnOnce(&Self) -> T) -> T {
+        self.structure(name).map_or_else(
+            || {
+                self.is_null(name);
+                T::default()
+            },
+            |input| read(&input),
+        )
     }
 
     /// A list of texts that may be absent.
     pub(super) fn texts(&self, name: &str) -> Option<Vec<&'p str>> {
         let prefix = format!("{}{name}.member.", self.prefix);
-        let indices = self.indices(name)?;
-        Some(indices.into_iter().filter_map(|index| self.parameters.get(&format!("{prefix}{index}"))).collect())
+        let texts = self.indices(name)?.into_iter();
+        let texts = texts.filter_map(|index| self.parameters.get(&format!("{prefix}{index}")));
+        Some(texts.filter(|text| self.is_short(name, text)).collect())
     }
 
     /// A list of texts that must be there, and may be empty.
@@ -199,6 +212,20 @@ impl<'p> Input<'p> {
         self.note(format!("Value '{value}' at '{path}' failed to satisfy constraint: {rule}"));
     }
 
+    fn is_there(&self, name: &str) -> bool {
+        self.parameters.get(&format!("{}{name}", self.prefix)).is_some()
+    }
+
+    fn is_short(&self, name: &str, text: &str) -> bool {
+        let is_short = text.len() <= VALUE_BYTES_MAX;
+        if !is_short {
+            let beginning: String = text.chars().take(100).collect();
+            let rule = format!("Member must have length less than or equal to {VALUE_BYTES_MAX}");
+            self.fails(name, &format!("{beginning}..."), &rule);
+        }
+        is_short
+    }
+
     fn is_null(&self, name: &str) {
         let path = format!("{}{}", self.path, camel(name));
         self.note(format!("Value null at '{path}' failed to satisfy constraint: Member must not be null"));
@@ -220,8 +247,18 @@ impl<'p> Input<'p> {
     /// The indices of a list that are there, in the order of numbers; none of these, and it is absent.
     fn indices(&self, name: &str) -> Option<BTreeSet<u32>> {
         let prefix = format!("{}{name}.member.", self.prefix);
-        let index = |name: &str| name[prefix.len()..].split('.').next()?.parse::<u32>().ok();
-        let indices: BTreeSet<_> = self.parameters.below(&prefix).filter_map(index).collect();
+        let index = |name: &str| {
+            let digits = name[prefix.len()..].split('.').next()?;
+            digits.parse::<u32>().ok().filter(|index| index.to_string() == digits)
+        };
+        let mut indices: BTreeSet<_> = self.parameters.below(&prefix).filter_map(index).collect();
+        if indices.len() > MEMBERS_MAX {
+            let (count, path) = (indices.len(), format!("{}{}", self.path, camel(name)));
+            let rule = format!("Member must have length less than or equal to {MEMBERS_MAX}");
+            self.note(format!("Value of {count} members at '{path}' failed to satisfy constraint: {rule}"));
+            indices.clear();
+            return Some(indices);
+        }
         (!indices.is_empty() || self.text(name).is_some_and(str::is_empty)).then_some(indices)
     }
 }

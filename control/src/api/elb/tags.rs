@@ -17,12 +17,8 @@ const VALUE_CHARACTERS_MAX: usize = 256;
 
 /// `AddTags`: those with the same keys are replaced.
 pub(super) fn add(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
-    let (names, tags) = parameters.read(|input| {
-        if input.structures("Tags").is_none() {
-            input.required_structures("Tags");
-        }
-        (names(input), read(input))
-    })?;
+    let (names, tags) = parameters
+        .read(|input| (names(input), input.required_structures("Tags").iter().map(read_one).collect::<Vec<_>>()))?;
     let name = only(&names)?;
     let mut facts = scene.load_balancer(name)?;
     check(&tags)?;
@@ -62,7 +58,8 @@ pub(super) fn describe(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wi
         xml.text("LoadBalancerName", name);
         xml.list("Tags", tags, |xml, tag| {
             xml.text("Key", tag.key);
-            xml.optional("Value", tag.value);
+            // Clients take a value for granted.
+            xml.text("Value", tag.value.unwrap_or_default());
         });
     });
     Ok((Wish::Nothing, xml))
@@ -82,11 +79,11 @@ fn only(names: &[String]) -> Result<&str, Refusal> {
 
 /// Reads tags as they are asked for.
 pub(super) fn read(input: &Input<'_>) -> Vec<Tag> {
-    let tag = |input: &Input<'_>| Tag {
-        key: input.required("Key").to_owned(),
-        value: input.text("Value").map(str::to_owned),
-    };
-    input.structures("Tags").unwrap_or_default().iter().map(tag).collect()
+    input.structures("Tags").unwrap_or_default().iter().map(read_one).collect()
+}
+
+fn read_one(input: &Input<'_>) -> Tag {
+    Tag { key: input.required("Key").to_owned(), value: input.text("Value").map(str::to_owned) }
 }
 
 /// Checks all tags of a load balancer.
