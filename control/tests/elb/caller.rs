@@ -62,7 +62,7 @@ impl Scene {
         let scene = Self::start().await;
         let issued = rcgen::generate_simple_self_signed(vec!["shop.example".to_owned()]).unwrap();
         let body = serde_json::json!({
-            "certificate": issued.cert.pem(), "private_key": issued.signing_key.serialize_pem(), "arn": ARN,
+            "certificate": issued.cert.pem(), "key": issued.signing_key.serialize_pem(), "arn": ARN,
         });
         scene.house.put("/v1/certificates/shop", &body).await.json(201);
         scene

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod answers;
 mod caller;
+mod errors;
 mod hostile;
 #[path = "../admin/house.rs"]
 #[allow(dead_code, reason = "the vocabulary of another test binary, of which this one uses a part")]
