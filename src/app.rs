@@ -14,6 +14,7 @@ use control::acme::AcmeKeeper;
 use control::api::admin::{self, AdminContext, Auth};
 use control::api::elb::Elb;
 use control::certificates::Keeper;
+use control::discover::Discoverer;
 use control::file::{FileError, Reloader};
 use control::readiness::Readiness;
 use control::secrets::{AdminToken, own_access_key};
@@ -49,6 +50,7 @@ pub struct Running {
     store_thread: StoreThread,
     keeper: Keeper,
     acme: AcmeKeeper,
+    discoverer: Discoverer,
     reloader: Arc<Reloader>,
     access_log: AccessLog,
     access_log_thread: AccessLogThread,
@@ -148,7 +150,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     live.taken_up(first_generation).await;
     follower.tell(&live.load()).with_context(|| format!("writing run.json in {}", state_dir.display()))?;
     let follower = Owned(tokio::spawn(follower.follow()));
-    let acme = AcmeKeeper::start(store.clone(), Arc::clone(&live), observer, challenges);
+    let acme = AcmeKeeper::start(store.clone(), Arc::clone(&live), observer.clone(), challenges);
+    let discoverer = Discoverer::start(store.clone(), Arc::clone(&live), observer);
     let keeper = Keeper::start(store, Arc::clone(&live)).await;
     readiness.ready();
 
@@ -163,6 +166,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         store_thread,
         keeper,
         acme,
+        discoverer,
         reloader,
         access_log,
         access_log_thread,
@@ -199,6 +203,7 @@ impl Running {
             ended = self.store_thread.ended() => ended.err().unwrap_or("the store"),
             () = self.keeper.ended() => "the keeper of certificates",
             () = self.acme.ended() => "the keeper of automatic certificates",
+            () = self.discoverer.ended() => "discovery",
             () = self.follower.ended() => "the follower",
             () = admin => "the admin API",
         };
@@ -243,7 +248,7 @@ impl Running {
         self.workers.drain();
         tokio::time::sleep(asked.delay).await;
         self.workers.shutdown(asked.timeout).await;
-        drop((self.checker, self.resolver, self.keeper, self.acme, self.publisher));
+        drop((self.checker, self.resolver, self.keeper, self.acme, self.discoverer, self.publisher));
         if let Some(admin) = self.admin {
             admin.stop().await;
         }

@@ -15,6 +15,7 @@ mod cli;
 mod connections;
 mod cookie_keys;
 mod crash;
+mod discovery;
 mod ejection;
 mod explain;
 mod forwarding;

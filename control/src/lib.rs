@@ -7,7 +7,9 @@
 
 pub mod acme;
 pub mod api;
+pub mod aws;
 pub mod certificates;
+pub mod discover;
 pub mod elb;
 pub mod file;
 pub mod instances;

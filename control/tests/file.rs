@@ -327,7 +327,39 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
     ),
     ("ejection = false", "1:12: expected a table, found true or false"),
     ("stickyness = {}", "1:1: unknown key `stickyness`\n  hint: did you mean `stickiness`?"),
-    ("[target_group.discovery.ec2]\nport = 80", "1:15: `discovery` is not available in this version"),
+    ("[target_group.discovery]", "1:1: `ec2` is missing"),
+    (
+        "[target_group.discovery.ec2]\nport = 80",
+        "1:25: `tags` is missing: without it every instance of the account would be a target\n  hint: write tags = { role = \"web\" }, or asg = \"NAME\"",
+    ),
+    (
+        "[target_group.discovery.ec2]\ntags = {}\nport = 80",
+        "2:8: no tag is named: every instance of the account would be a target\n  hint: write tags = { role = \"web\" }, or asg = \"NAME\"",
+    ),
+    (
+        "[target_group.discovery.ec2]\ntags = { role = [\"web\", 2] }\nport = 80",
+        "2:25: expected a string, found a number",
+    ),
+    (
+        "[target_group.discovery.ec2]\nasg = \"web\"\nport = 0",
+        "3:8: 0 is out of range: expected a whole number from 1 to 65535",
+    ),
+    (
+        "[target_group.discovery.ec2]\nasg = \"web\"",
+        "1:25: `port` is missing\n  hint: write port = 80, or port_tag = \"TAG\" if each instance has a tag that says it",
+    ),
+    (
+        "[target_group.discovery.ec2]\nasg = \"web\"\nport = 80\nregion = \"Virginia\"",
+        "4:10: \"Virginia\" is not a region\n  hint: write it as in \"us-east-1\"",
+    ),
+    (
+        "[target_group.discovery.ec2]\nasg = \"web\"\nport = 80\naddress = \"elastic\"",
+        "4:11: `elastic` is no address\n  hint: available: private, public",
+    ),
+    (
+        "[target_group.discovery.ec2]\nasg = \"web\"\nport = 80\nintervall = \"1m\"",
+        "4:1: unknown key `intervall`\n  hint: did you mean `interval`?",
+    ),
     (
         "[[target_group.target]]\naddress = \"10.0.0.1\"",
         "2:11: \"10.0.0.1\" is not an address: the port is missing; expected HOST:PORT",

@@ -12,10 +12,11 @@ use control::schema::{
 };
 use lb::model::{
     AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
-    Ejection, Forward, Global, GroupName, HashKey, HealthCheck, HealthCheckProtocol, HostPort, HttpQuestion, Listener,
-    ListenerName, ListenerProtocol, ListenerTls, Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort,
-    ProxyProtocol, PublicKeyPin, SendProxy, Shutdown, SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId,
-    TargetProtocol, TargetTls, Threshold, TlsPolicy, TlsVerify, TrustFile, Weight, WhenAllUnhealthy,
+    Discovery, Ec2Address, Ec2Discovery, Ejection, Forward, Global, GroupName, HashKey, HealthCheck,
+    HealthCheckProtocol, HostPort, HttpQuestion, Listener, ListenerName, ListenerProtocol, ListenerTls, Matcher,
+    Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol, PublicKeyPin, SendProxy, Shutdown,
+    SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, TargetTls, Threshold, TlsPolicy,
+    TlsVerify, TrustFile, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -169,6 +170,29 @@ fn target_tls() -> impl Strategy<Value = TargetTls> {
     })
 }
 
+fn discovery() -> impl Strategy<Value = Discovery> {
+    let text = || "[A-Za-z0-9:/._ -]{0,20}[a-z]".prop_map(|text| Arc::from(text.as_str()));
+    let filters = (prop::collection::btree_map(text(), vec(text(), 1..3), 1..4), option::of(text()));
+    let tags = (option::of(text()), option::of(text()), option::of(text()));
+    let region = option::of("[a-z]{2}-[a-z]{4,9}-[1-9]".prop_map(|region| Arc::from(region.as_str())));
+    (filters, region, any::<(bool, bool)>(), 1..=u16::MAX, tags, duration(1_000..=3_600_000)).prop_map(
+        |((tags, asg), region, (is_public, set_instance_health), port, (port_tag, weight_tag, hook), interval)| {
+            Discovery::Ec2(Ec2Discovery {
+                tags,
+                asg,
+                region,
+                address: if is_public { Ec2Address::Public } else { Ec2Address::Private },
+                port: (!is_public || port_tag.is_none()).then_some(port),
+                port_tag,
+                weight_tag,
+                interval,
+                complete_lifecycle_action: hook,
+                set_instance_health,
+            })
+        },
+    )
+}
+
 fn target_group() -> impl Strategy<Value = TargetGroup> {
     let algorithm = prop::sample::select(vec![
         Algorithm::RoundRobin,
@@ -196,7 +220,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
     let counts = (0..=100_000usize, 0..=10_000_000usize);
     let send_proxy = prop::sample::select(vec![SendProxy::Off, SendProxy::V1, SendProxy::V2]);
     let speaks = (any::<bool>(), any::<bool>(), target_tls(), send_proxy);
-    let live = (option::of(stickiness()), ejection(), health_check());
+    let live = (option::of(stickiness()), ejection(), health_check(), option::of(discovery()));
     (name(), speaks, (algorithm, hash_key), all_unhealthy, times, counts, live).prop_map(
         |(
             name,
@@ -207,7 +231,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
             counts,
             live,
         )| {
-            let (stickiness, ejection, health_check) = live;
+            let (stickiness, ejection, health_check, discovery) = live;
             let sticky_stream = |sticky: &Stickiness| sticky.by == StickyBy::SourceIp;
             let speaks_tls = is_secure || HealthCheckProtocol::is_over_tls(&health_check.protocol);
             TargetGroup {
@@ -237,7 +261,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
                 stickiness: stickiness.filter(|sticky| !is_stream || sticky_stream(sticky)),
                 ejection,
                 health_check,
-                discovery: None,
+                discovery,
             }
         },
     )

@@ -132,6 +132,15 @@ pub struct Upstream {
 impl Upstream {
     /// One that answers every request as `script` says.
     pub async fn start(script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::start_at(own_address(), script)
+    }
+
+    /// One that answers at every loopback address, all at the same port.
+    pub async fn everywhere(script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::start_at(Ipv4Addr::UNSPECIFIED.into(), script)
+    }
+
+    fn start_at(address: IpAddr, script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
         let shared = Shared {
             script: Arc::new(script),
             health: Arc::new(|_| 200),
@@ -144,7 +153,7 @@ impl Upstream {
             failures: VecDeque::new(),
         };
         let mut upstream =
-            Self { address: SocketAddr::new(own_address(), 0), shared: Arc::new(Mutex::new(shared)), serving: None };
+            Self { address: SocketAddr::new(address, 0), shared: Arc::new(Mutex::new(shared)), serving: None };
         upstream.start_again();
         upstream
     }

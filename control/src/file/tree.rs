@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Environment;
-use super::expand::expand;
+use super::expand::{Values, expand};
 use crate::schema::{Problem, Wrong, segment};
 
 /// A parsed file.
@@ -39,7 +39,7 @@ impl<'t> Tree<'t> {
     /// that form, which are null in it.
     pub(super) fn document(&self, environment: Environment<'_>) -> (Value, Vec<Problem>) {
         let mut problems = Vec::new();
-        let document = plain(self.root.get_ref(), "", environment, &mut problems);
+        let document = plain(self.root.get_ref(), "", &Values::of(environment), &mut problems);
         (document, problems)
     }
 
@@ -69,13 +69,13 @@ impl<'t> Tree<'t> {
     }
 }
 
-fn plain(value: &DeValue<'_>, pointer: &str, environment: Environment<'_>, problems: &mut Vec<Problem>) -> Value {
+fn plain(value: &DeValue<'_>, pointer: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Value {
     let mut refuse = |wrong| {
         problems.push(Problem::at_value(pointer, wrong));
         Value::Null
     };
     match value {
-        DeValue::String(text) => expand(text, environment).map_or_else(refuse, Value::String),
+        DeValue::String(text) => expand(text, values).map_or_else(refuse, Value::String),
         DeValue::Boolean(truth) => Value::Bool(*truth),
         DeValue::Integer(integer) => {
             let number = i64::from_str_radix(integer.as_str(), integer.radix());
@@ -89,7 +89,7 @@ fn plain(value: &DeValue<'_>, pointer: &str, environment: Environment<'_>, probl
         DeValue::Array(items) => {
             let items = items.iter().enumerate();
             let items =
-                items.map(|(index, item)| plain(item.get_ref(), &format!("{pointer}/{index}"), environment, problems));
+                items.map(|(index, item)| plain(item.get_ref(), &format!("{pointer}/{index}"), values, problems));
             Value::Array(items.collect())
         }
         DeValue::Table(table) => {
@@ -97,7 +97,7 @@ fn plain(value: &DeValue<'_>, pointer: &str, environment: Environment<'_>, probl
             for (key, value) in table {
                 let key = key.get_ref();
                 let place = format!("{pointer}{}", segment(key));
-                object.insert(key.to_string(), plain(value.get_ref(), &place, environment, problems));
+                object.insert(key.to_string(), plain(value.get_ref(), &place, values, problems));
             }
             Value::Object(object)
         }

@@ -10,6 +10,7 @@
 mod acme;
 mod certificate;
 mod cookie_keys;
+mod discovery;
 mod document;
 mod ejection;
 mod elb_api;
@@ -34,6 +35,7 @@ use serde_json::Value;
 
 pub use acme::Acme;
 pub use certificate::{Certificate, CertificateBody};
+pub use discovery::{Discovery, Ec2, Values};
 pub use document::{Document, read_document};
 pub use ejection::Ejection;
 pub use elb_api::{ElbAccessKey, ElbApi};

@@ -116,15 +116,6 @@ impl<'a> Reader<'a> {
         items.filter_map(|(index, item)| within(item, format!("{list}/{index}"), self.problems, &mut read)).collect()
     }
 
-    /// A key that a later version understands: refused unless it is absent or says what holds anyway.
-    pub(super) fn later(&mut self, key: &'static str, default: &Value) {
-        if let Some(value) = self.take(key)
-            && value != default
-        {
-            self.problem_at_key(key, Wrong::new(format!("`{key}` is not available in this version")));
-        }
-    }
-
     /// A key that has no place here, and why.
     pub(super) fn refuse(&mut self, key: &'static str, why: impl FnOnce() -> Wrong) {
         if self.take(key).is_some() {

@@ -6,13 +6,13 @@ use lb::model;
 use lb::model::{
     Algorithm, GroupName, HashKey, OnDown, SendProxy, StickyBy, TargetProtocol, TlsVerify, WhenAllUnhealthy,
 };
-use serde_json::json;
 
 use super::notation::{Words, count_usize, duration, duration_text, parsed};
 use super::problem::Wrong;
 use super::reader::Reader;
 use super::{
-    Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, ejection, health_check, stickiness, target, target_tls,
+    Discovery, Ejection, HOUR, HealthCheck, MINUTE, MS, Stickiness, Target, discovery, ejection, health_check,
+    stickiness, target, target_tls,
 };
 
 const PROTOCOL: Words<TargetProtocol> = Words {
@@ -125,6 +125,9 @@ pub struct TargetGroup {
     /// How its targets are checked. Absent on writing: over TCP.
     #[schema(required = false)]
     pub health_check: HealthCheck,
+    /// Where more of its targets are found. Absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
     /// The targets a file declares. The API has them as a resource of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(ignore)]
@@ -135,10 +138,10 @@ pub struct TargetGroup {
 pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option<model::TargetGroup> {
     let name = super::name_of(reader, named, GroupName::parse);
     let default = model::TargetGroup::new(GroupName::parse("unnamed").ok()?);
-    refuse_later(reader);
     let stickiness = reader.table_if_any("stickiness", stickiness::read);
     let health_check = reader.table_if_any("health_check", health_check::read);
     let ejection = reader.table("ejection", ejection::read);
+    let discovery = reader.table_if_any("discovery", discovery::read);
     let protocol = reader.or("protocol", default.protocol, |value| PROTOCOL.parse(value));
     let health_check = health_check?.unwrap_or(default.health_check);
     let speaks_tls = protocol.is_over_tls() || health_check.protocol.is_over_tls();
@@ -162,7 +165,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
         stickiness: stickiness?,
         ejection: ejection?,
-        discovery: default.discovery,
+        discovery: discovery?,
         tls: target_tls::read(reader, speaks_tls),
         send_proxy: reader.or("send_proxy", default.send_proxy, |value| SEND_PROXY.parse(value)),
         on_down: reader.or("on_down", default.on_down, |value| ON_DOWN.parse(value)),
@@ -198,10 +201,6 @@ pub(super) fn read_with_targets(reader: &mut Reader<'_>) -> Option<(model::Targe
     Some((read(reader, None)?, targets))
 }
 
-fn refuse_later(reader: &mut Reader<'_>) {
-    reader.later("discovery", &json!(null));
-}
-
 impl From<&model::TargetGroup> for TargetGroup {
     /// Without targets.
     fn from(group: &model::TargetGroup) -> Self {
@@ -232,6 +231,7 @@ impl From<&model::TargetGroup> for TargetGroup {
             send_proxy: SEND_PROXY.word(group.send_proxy),
             on_down: ON_DOWN.word(group.on_down),
             health_check: HealthCheck::from(&group.health_check),
+            discovery: group.discovery.as_ref().map(Discovery::from),
             target: Vec::new(),
         }
     }

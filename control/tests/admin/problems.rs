@@ -87,7 +87,7 @@ async fn what_is_not_legal_is_422_and_points_at_the_field() {
     let later = json!({"health_check": {"interval": "1h"}, "discovery": {}});
     let problem = house.put("/v1/target-groups/new", &later).await.problem(422);
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
-    assert!(problem.to_string().contains("not available in this version"), "{problem}");
+    assert!(problem.to_string().contains("`ec2` is missing"), "{problem}");
     assert!(house.get("/v1/target-groups/new").await.status == 404, "a refused group was made");
 }
 

@@ -1,0 +1,179 @@
+//! Targets found in EC2: moto as the real thing, and scripted answers for what it never does. Nothing but loopback is
+//! ever asked or probed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::task::JoinSet;
+
+use crate::harness::*;
+
+/// elbow as it discovers instances whose role is `web` at a port, from an endpoint.
+fn setup(endpoint: &str, port: u16, keys: &str) -> Setup {
+    let table = format!(
+        "[target_group.discovery.ec2]\ntags = {{ role = \"web\" }}\nregion = \"us-east-1\"\ninterval = \"1s\"\nport = {port}\n{keys}"
+    );
+    let variables = [
+        ("AWS_ENDPOINT_URL_EC2", endpoint),
+        ("AWS_ENDPOINT_URL_AUTO_SCALING", endpoint),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ];
+    let setup = Setup::default().quick_health_check().group("deregistration_delay = \"10s\"").more(&table);
+    variables.iter().fold(setup, |setup, (name, value)| setup.environment(name, value))
+}
+
+/// An instance as EC2 writes it.
+fn instance(id: &str, state: &str, address: SocketAddr) -> String {
+    format!(
+        "<item><instancesSet><item><instanceId>{id}</instanceId><instanceState><name>{state}</name></instanceState>\
+         <privateIpAddress>{}</privateIpAddress><placement><availabilityZone>us-east-1a</availabilityZone></placement>\
+         <tagSet><item><key>role</key><value>web</value></item><item><key>port</key><value>{}</value></item></tagSet>\
+         </item></instancesSet></item>",
+        address.ip(),
+        address.port()
+    )
+}
+
+fn answer_of(instances: &[String]) -> Vec<Act> {
+    let body = instances.concat();
+    answer(
+        200,
+        format!("<DescribeInstancesResponse><reservationSet>{body}</reservationSet></DescribeInstancesResponse>"),
+    )
+}
+
+async fn is_held(lb: &Lb) -> bool {
+    lb.metric("elbow_discovery_held", &[("target_group", "app"), ("source", "ec2")]).await > 0.0
+}
+
+async fn until_targets(lb: &Lb, count: usize, state: &str) {
+    let all = || async { lb.target_states("app").await };
+    eventually(&format!("{count} targets that are {state}"), PATIENCE * 3, async || {
+        let states = all().await;
+        states.len() == count && states.values().all(|now| now == state)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_instances_come_and_go_under_load() {
+    let (moto, web) = (Moto::start().await, Upstream::everywhere(|_| answer(200, "hello")).await);
+    let address = |nth: usize| format!("127.77.{}.{}", nth / 200, nth % 200 + 1);
+    let mut ids = Vec::new();
+    for nth in 0..300 {
+        ids.push(moto.run_instance("web", &address(nth)).await);
+    }
+    moto.run_instance("db", "127.77.9.9").await;
+    let lb = setup(&moto.url(), web.address().port(), "").start_cold().await;
+    until_targets(&lb, 300, "healthy").await;
+    let targets = lb.admin().targets("app").await;
+    assert!(targets.iter().all(|target| target["owner"] == "ec2" && target["zone"] == "us-east-1a"), "{}", targets[0]);
+
+    let (stop, mut clients) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    for _ in 0..8 {
+        let (stop, web) = (Arc::clone(&stop), lb.web());
+        clients.spawn(async move {
+            let (mut client, mut count) = (Client::connect(web).await, 0);
+            while !stop.load(Relaxed) {
+                assert_eq!(client.get("/").await.status, 200);
+                count += 1;
+            }
+            count
+        });
+    }
+    for nth in 300..340 {
+        ids.push(moto.run_instance("web", &address(nth)).await);
+    }
+    until_targets(&lb, 340, "healthy").await;
+    for id in &ids[..30] {
+        moto.to("TerminateInstances", id).await;
+    }
+    for id in &ids[30..40] {
+        moto.to("StopInstances", id).await;
+    }
+    for id in &ids[40..50] {
+        moto.untag(id).await;
+    }
+    until_targets(&lb, 290, "healthy").await;
+    stop.store(true, Relaxed);
+    let mut served = 0;
+    while let Some(count) = clients.join_next().await {
+        served += count.expect("no request fails");
+    }
+    assert!(served > 100, "{served} requests are no load");
+}
+
+#[tokio::test]
+async fn answers_that_are_wrong_change_nothing() {
+    let web = Upstream::answering("hello").await;
+    let good = [instance("i-1", "running", web.address()), instance("i-2", "running", web.address())];
+    let ec2 = Upstream::start({
+        let good = good.clone();
+        move |_| answer_of(&good)
+    })
+    .await;
+    let lb = setup(&format!("http://{}", ec2.address()), 80, "port_tag = \"port\"").start_cold().await;
+    until_targets(&lb, 2, "healthy").await;
+    let torn = format!("<DescribeInstancesResponse><reservationSet>{}", good[0]);
+    let wrong: [Vec<Act>; 6] = [
+        answer(503, "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>"),
+        answer(200, torn),
+        answer(200, "<html>a portal</html>"),
+        answer(200, "<!DOCTYPE a [<!ENTITY b \"c\">]><DescribeInstancesResponse/>"),
+        raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<Desc"),
+        vec![Act::Reset],
+    ];
+    for acts in wrong {
+        let labels = [("target_group", "app"), ("source", "ec2")];
+        let before = lb.metric("elbow_discovery_errors_total", &labels).await;
+        let (failing, said) = (acts.clone(), format!("{acts:?}"));
+        ec2.set(move |_| failing.clone());
+        eventually(&format!("an error of {said}"), PATIENCE, async || {
+            lb.metric("elbow_discovery_errors_total", &labels).await > before
+        })
+        .await;
+        assert_eq!(lb.target_states("app").await.len(), 2, "{said} changed something");
+        // A look that succeeds ends the backing off.
+        let (good, failed_at) = (good.clone(), lb.metric("elbow_discovery_last_success_seconds", &labels).await);
+        ec2.set(move |_| answer_of(&good));
+        eventually("a good answer", PATIENCE, async || {
+            lb.metric("elbow_discovery_last_success_seconds", &labels).await > failed_at
+        })
+        .await;
+    }
+    assert_eq!(lb.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn much_that_is_missing_at_once_is_held_and_what_is_gone_is_not() {
+    let web = Upstream::answering("hello").await;
+    let running = |id: &str| instance(id, "running", web.address());
+    let all = [running("i-1"), running("i-2"), running("i-3")];
+    let ec2 = Upstream::start(move |_| answer_of(&all)).await;
+    let mut lb = setup(&format!("http://{}", ec2.address()), 80, "port_tag = \"port\"").start_cold().await;
+    until_targets(&lb, 3, "healthy").await;
+    ec2.set(|_| answer_of(&[]));
+    eventually("targets to be held", PATIENCE, async || is_held(&lb).await).await;
+    assert_eq!(lb.target_states("app").await.len(), 3);
+    until_targets(&lb, 0, "gone").await;
+    assert!(lb.logs().contains("stay for three intervals"), "{}", lb.logs());
+
+    let (one, two) = (running("i-1"), running("i-2"));
+    ec2.set(move |_| answer_of(&[one.clone(), two.clone()]));
+    until_targets(&lb, 2, "healthy").await;
+    // Without AWS the last good set serves after a restart.
+    lb.kill9().await;
+    ec2.set(|_| vec![Act::Reset]);
+    lb.start_again().await;
+    until_targets(&lb, 2, "healthy").await;
+    assert_eq!(lb.get("/").await.status, 200);
+
+    let ended = [instance("i-1", "terminated", web.address()), instance("i-2", "shutting-down", web.address())];
+    ec2.set(move |_| answer_of(&ended));
+    until_targets(&lb, 0, "gone").await;
+}

@@ -1,0 +1,69 @@
+//! moto, a stand-in for EC2 and Auto Scaling. Its instances are at loopback addresses.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use super::{PATIENCE, eventually, exchange, own_address};
+
+/// A running stand-in. It is killed when this value goes.
+pub struct Moto {
+    address: SocketAddr,
+    _server: Child,
+}
+
+impl Moto {
+    /// Starts one without any instance.
+    pub async fn start() -> Self {
+        let ip = own_address();
+        let venv = std::env::var("ELBOW_TEST_VENV").unwrap_or_else(|_| "target/test-venv".to_owned());
+        let address = SocketAddr::new(ip, 5000);
+        let mut server = Command::new(format!("{venv}/bin/moto_server"));
+        server.args(["-H", &ip.to_string(), "-p", "5000"]).env("AWS_EC2_METADATA_DISABLED", "true");
+        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let server = server.spawn().unwrap_or_else(|error| panic!("{venv}: {error} (tests/run installs moto)"));
+        eventually("moto to listen", PATIENCE, async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
+        Self { address, _server: server }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Runs an instance with a role and hands back its id.
+    pub async fn run_instance(&self, role: &str, address: &str) -> String {
+        let tag = format!(
+            "TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=role&TagSpecification.1.Tag.1.Value={role}"
+        );
+        let form =
+            format!("Action=RunInstances&ImageId=ami-12c6146b&MinCount=1&MaxCount=1&PrivateIpAddress={address}&{tag}");
+        let answer = self.ec2(&form).await;
+        let id = answer.split_once("<instanceId>").and_then(|(_, rest)| rest.split_once('<')).expect("an instance id");
+        id.0.to_owned()
+    }
+
+    /// Does something to an instance, such as `TerminateInstances`.
+    pub async fn to(&self, action: &str, instance: &str) {
+        self.ec2(&format!("Action={action}&InstanceId.1={instance}")).await;
+    }
+
+    /// Takes the role from an instance.
+    pub async fn untag(&self, instance: &str) {
+        self.ec2(&format!("Action=DeleteTags&ResourceId.1={instance}&Tag.1.Key=role")).await;
+    }
+
+    async fn ec2(&self, form: &str) -> String {
+        let body = format!("{form}&Version=2016-11-15");
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=a/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        let response = exchange(self.address, head + &body).await.unwrap_or_else(|broken| panic!("moto: {broken:?}"));
+        assert_eq!(response.status, 200, "{form}: {}", response.text());
+        response.text()
+    }
+}
