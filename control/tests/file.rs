@@ -659,8 +659,8 @@ fn what_is_written_holds() {
     assert_eq!(headers, [("Accept", "${x} b"), ("X-Probe", "a")]);
     assert!(matcher.holds(301) && !matcher.holds(201));
     let application = StickyBy::AppCookie { name: CookieName::parse("JSESSIONID").unwrap() };
-    assert_eq!(app.stickiness, Some(Stickiness { by: application, on_unavailable: OnUnavailable::Fail }));
-    let address = Stickiness { by: StickyBy::SourceIp, on_unavailable: OnUnavailable::Repick };
+    assert_eq!(app.stickiness, Some(Stickiness::new(application, OnUnavailable::Fail)));
+    let address = Stickiness::new(StickyBy::SourceIp, OnUnavailable::Repick);
     assert_eq!(plain.stickiness, Some(address));
     assert_eq!(plain.health_check, HealthCheck::new(HealthCheckProtocol::Tcp), "without a table: over TCP");
 }

@@ -144,7 +144,7 @@ fn stickiness() -> impl Strategy<Value = Stickiness> {
     let application = application.prop_map(|name| StickyBy::AppCookie { name: CookieName::parse(&name).unwrap() });
     let by = prop_oneof![own, application, Just(StickyBy::SourceIp)];
     let on_unavailable = prop_oneof![Just(OnUnavailable::Repick), Just(OnUnavailable::Fail)];
-    (by, on_unavailable).prop_map(|(by, on_unavailable)| Stickiness { by, on_unavailable })
+    (by, on_unavailable).prop_map(|(by, on_unavailable)| Stickiness::new(by, on_unavailable))
 }
 
 fn ejection() -> impl Strategy<Value = Ejection> {
@@ -445,7 +445,7 @@ fn a_group_without_stickiness_may_say_so() {
     }
     let by_default = read_target_group(&app, &json!({ "stickiness": {} })).unwrap().stickiness.unwrap();
     let by = StickyBy::LbCookie { name: CookieName::parse("ELBOW").unwrap(), duration: None };
-    assert_eq!(by_default, Stickiness { by, on_unavailable: OnUnavailable::Repick });
+    assert_eq!(by_default, Stickiness::new(by, OnUnavailable::Repick));
 }
 
 #[test]

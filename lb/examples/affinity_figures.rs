@@ -43,7 +43,7 @@ fn main() {
 fn figures(targets: u32, by: StickyBy, keys: &CookieKeys) {
     println!("{targets} targets, {by:?}:");
     let mut want = Want::new().listener("web", "app").with(&Change::PutCookieKeys(keys.clone()));
-    want = want.set("app", |group| group.stickiness = Some(Stickiness { by, on_unavailable: OnUnavailable::Repick }));
+    want = want.set("app", |group| group.stickiness = Some(Stickiness::new(by, OnUnavailable::Repick)));
     for index in 0..targets {
         let [_, b, c, d] = index.to_be_bytes();
         want = want.target("app", &format!("i-{index:08}"), &format!("127.{b}.{c}.{d}:80"));

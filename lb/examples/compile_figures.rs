@@ -26,7 +26,7 @@ fn main() {
     let lb_cookie = StickyBy::LbCookie { name, duration: None };
     for by in [lb_cookie, StickyBy::SourceIp] {
         println!("{TARGETS} targets, LeastOutstandingRequests, sticky by {by:?}, medians of {ROUNDS}:");
-        figures(Algorithm::LeastOutstandingRequests, Some(Stickiness { by, on_unavailable: OnUnavailable::Repick }));
+        figures(Algorithm::LeastOutstandingRequests, Some(Stickiness::new(by, OnUnavailable::Repick)));
     }
 }
 

@@ -10,7 +10,7 @@ use common::house::now;
 use common::{Want, group_name, health, healthy, id};
 use lb::affinity::{Affinity, Answer, Followed, Request, SEALED_BYTES, Seen, Sticky, VALUES_TRIED_MAX, Why, follow};
 use lb::http1::{HeadLimits, RequestContext, RequestHead, ResponseHead, parse_request, parse_response};
-use lb::model::{Change, CookieKey, CookieKeys, CookieName, OnUnavailable, Stickiness, StickyBy};
+use lb::model::{Change, CookieKey, CookieKeys, CookieName, CookieStyle, OnUnavailable, Stickiness, StickyBy};
 use lb::state::{Member, Observation, Observed, Pool, Snapshot, Verdict, compile};
 use proptest::prelude::*;
 
@@ -54,7 +54,7 @@ fn sticky_unless(on_unavailable: OnUnavailable, by: StickyBy) -> Want {
         .iter()
         .enumerate()
         .fold(want, |want, (index, name)| want.target("app", name, &format!("127.0.0.{}:80", index + 1)));
-    want.set("app", |group| group.stickiness = Some(Stickiness { by, on_unavailable }))
+    want.set("app", |group| group.stickiness = Some(Stickiness::new(by, on_unavailable)))
 }
 
 fn sticky(by: StickyBy) -> Want {
@@ -159,6 +159,43 @@ fn the_cookie_says_how_it_is_to_be_kept() {
     assert_eq!(set_cookie(&address, "a", Sticky::Fresh, &Seen::default(), ""), "");
 }
 
+/// Stickiness in the style of Classic ELB.
+fn like_elb(by: StickyBy) -> std::sync::Arc<Pool> {
+    let want = sticky(by.clone());
+    let style = Stickiness { by, on_unavailable: OnUnavailable::Repick, style: CookieStyle::Elb };
+    pool_of(&want.set("app", |group| group.stickiness = Some(style)))
+}
+
+#[test]
+fn a_cookie_of_elb_never_ends_by_itself() {
+    let pool = like_elb(lb_cookie(Some(Duration::from_secs(60))));
+    let fields = format!("Cookie: {}\r\n", cookie_for(&pool, "c"));
+    let year = SystemTime::now() + Duration::from_secs(365 * 86_400);
+    assert_eq!(target_of(&pool, &recognised_at(&pool, &fields, [127, 0, 0, 1].into(), year).0).as_deref(), Some("c"));
+    assert_eq!(set_cookie(&pool, "c", Sticky::Bound, &Seen::default(), ""), "");
+}
+
+#[test]
+fn a_cookie_of_elb_goes_with_the_applications_and_looks_like_it() {
+    let pool = like_elb(app_cookie());
+    let none = Seen::default();
+    assert_eq!(set_cookie(&pool, "a", Sticky::Fresh, &none, "Set-Cookie: other=1\r\n"), "");
+    let given =
+        "Set-Cookie: SID=1; Path=/a_b; Domain=x.example; Max-Age=9; HttpOnly; Secure; SameSite=Strict; Odd=1;\r\n";
+    let set = set_cookie(&pool, "a", Sticky::Bound, &none, given);
+    let (pair, attributes) = set.split_once(';').expect("attributes");
+    assert_eq!(attributes, "Path=/a%5Fb;Domain=x.example;Max-Age=9;HttpOnly;Secure;SameSite=Strict");
+    let mut twin = Vec::new();
+    affinity(&pool).twin(set.as_bytes(), &mut twin);
+    let copied = "Path=/a%5Fb;Domain=x.example;Max-Age=9;HttpOnly;SECURE;SAMESITE=None";
+    assert_eq!(String::from_utf8(twin).unwrap(), format!("{};{copied}", pair.replace("AWSELB=", "AWSELBCORS=")));
+    let with = recognised(&pool, &format!("Cookie: {pair}; SID=1\r\n")).0;
+    assert_eq!(target_of(&pool, &with).as_deref(), Some("a"));
+    assert_eq!(target_of(&pool, &recognised(&pool, &format!("Cookie: {pair}\r\n")).0), None);
+    // Who has moved is bound again by the application alone.
+    assert_eq!(set_cookie(&pool, "b", Sticky::Repicked(Why::Gone), &with, ""), "");
+}
+
 #[test]
 fn the_same_keys_on_another_node_lead_to_the_same_target() {
     let want = sticky(lb_cookie(None));
@@ -169,7 +206,7 @@ fn the_same_keys_on_another_node_lead_to_the_same_target() {
         other = other.target("app", name, &format!("127.1.0.{}:80", index + 1));
     }
     let by = lb_cookie(Some(Duration::from_secs(60)));
-    let stickiness = Stickiness { by, on_unavailable: OnUnavailable::Repick };
+    let stickiness = Stickiness::new(by, OnUnavailable::Repick);
     let other = pool_of(&other.set("app", |group| group.stickiness = Some(stickiness)));
     for name in NAMES {
         let (seen, _) = recognised(&other, &format!("Cookie: {}\r\n", cookie_for(&one, name)));

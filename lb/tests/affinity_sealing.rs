@@ -108,3 +108,12 @@ fn two_keys_of_one_id_are_told_apart_by_trying() {
     let value = with(std::slice::from_ref(&one)).seal(&binding()).expect("there is a key");
     assert_eq!(with(&[other, one]).open(&value), Some(binding()));
 }
+
+#[test]
+fn a_value_for_one_port_is_worth_nothing_on_another() {
+    let on = |port| Seal::on_port(&keys([1]), &group_name("app"), SealedKind::LbCookie, port);
+    let binding = Binding { target: Fingerprint::from_bytes([7; 16]), session: 1, until_unix_s: None };
+    let value = on(Some(80)).seal(&binding).expect("a key");
+    assert_eq!(on(Some(80)).open(&value), Some(binding));
+    assert_eq!((on(Some(81)).open(&value), on(None).open(&value)), (None, None));
+}

@@ -30,7 +30,7 @@ fn telemetry() -> Telemetry {
 /// counters. And one over TLS.
 fn want() -> Want {
     let other_port = Forward { port: Some(8080), ..Forward::to(group_name("app")) };
-    let stickiness = Stickiness { by: StickyBy::SourceIp, on_unavailable: OnUnavailable::Repick };
+    let stickiness = Stickiness::new(StickyBy::SourceIp, OnUnavailable::Repick);
     let want = Want::new().listener("web", "app").set("app", |group| group.stickiness = Some(stickiness));
     let want = want.secure_listener("secure", "app", &Ca::new("CA").issue(&["a.example"]));
     want.with(&Change::PutListener(Origin::Api, listener("web-8080", other_port)))

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use lb::model::{
-    self, Algorithm, ClientAuth, ElbApi, Forward, GroupName, HealthCheckProtocol, Host, HostPort, HttpQuestion,
-    InvalidName, ListenerName, ListenerProtocol, ListenerTls, LoadBalancerParts, Matcher, ProbePort, PublicKeyPin,
-    SendProxy, TargetGroup, TargetId, TargetProtocol, TargetTls, Threshold, TlsPolicy, TlsVerify, Weight,
-    WhenAllUnhealthy,
+    self, Algorithm, ClientAuth, CookieName, CookieStyle, ELB_COOKIE_NAME, ElbApi, Forward, GroupName,
+    HealthCheckProtocol, Host, HostPort, HttpQuestion, InvalidName, ListenerName, ListenerProtocol, ListenerTls,
+    LoadBalancerParts, Matcher, OnUnavailable, ProbePort, PublicKeyPin, SendProxy, Stickiness, StickyBy, TargetGroup,
+    TargetId, TargetProtocol, TargetTls, Threshold, TlsPolicy, TlsVerify, Weight, WhenAllUnhealthy,
 };
 
 use super::CertificateArns;
@@ -139,6 +139,7 @@ fn listener(
         port: Some(wanted.instance_port),
         protocol: Some(target_protocol(wanted.instance_protocol)),
         algorithm: Some(if is_http { Algorithm::LeastOutstandingRequests } else { Algorithm::RoundRobin }),
+        stickiness: stickiness(wanted, facts)?,
         send_proxy: Some(send_proxy(&on_port)),
         pinned_keys: Some(pinned_keys(facts, &on_port)?),
         ..Forward::to(group.clone())
@@ -150,6 +151,27 @@ fn listener(
         tls: tls.map(|arn| listener_tls(arn, wanted, facts, certificates)).transpose()?,
         ..model::Listener::new(name, SocketAddr::new(address, wanted.port), forward)
     })
+}
+
+/// What keeps clients of a listener at their instance, by its policies.
+fn stickiness(wanted: &Listener, facts: &Facts) -> Result<Option<Stickiness>, Amiss> {
+    let name = |name: &str| CookieName::parse(name).map_err(illegal);
+    for policy in wanted.policies.iter().filter_map(|name| facts.policy(name)) {
+        let by = match &*policy.type_name {
+            "LBCookieStickinessPolicyType" => {
+                let period = policy.attribute("CookieExpirationPeriod").map(str::parse::<u64>).transpose();
+                // A period of none is no period.
+                let period = period.map_err(illegal)?.filter(|period_s| *period_s > 0);
+                StickyBy::LbCookie { name: name(ELB_COOKIE_NAME)?, duration: period.map(Duration::from_secs) }
+            }
+            "AppCookieStickinessPolicyType" => {
+                StickyBy::AppCookie { name: name(policy.attribute("CookieName").unwrap_or_default())? }
+            }
+            _ => continue,
+        };
+        return Ok(Some(Stickiness { by, on_unavailable: OnUnavailable::Repick, style: CookieStyle::Elb }));
+    }
+    Ok(None)
 }
 
 fn listener_tls(

@@ -64,7 +64,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::Stickiness> {
         }
     };
     let on_unavailable = reader.or("on_unavailable", OnUnavailable::Repick, |value| ON_UNAVAILABLE.parse(value));
-    Some(model::Stickiness { by: by?, on_unavailable })
+    Some(model::Stickiness::new(by?, on_unavailable))
 }
 
 fn holds(value: &Value) -> Result<Duration, Wrong> {

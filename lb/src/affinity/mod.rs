@@ -8,6 +8,7 @@
 
 mod app_cookie;
 mod base64url;
+mod elb_cookie;
 mod fingerprint;
 mod follow;
 mod lb_cookie;
@@ -29,7 +30,7 @@ pub use sealing::{Binding, SEALED_BYTES, Seal, SealedKind};
 pub use seen::{Claim, Seen, VALUES_TRIED_MAX};
 
 use crate::http1::{RequestHead, ResponseHead};
-use crate::model::{CookieKeys, GroupName, Stickiness, StickyBy};
+use crate::model::{CookieKeys, CookieStyle, GroupName, Stickiness, StickyBy};
 use crate::state::{Backend, Member};
 
 /// A request, as far as stickiness looks at it.
@@ -81,17 +82,26 @@ pub trait Affinity: Any + Debug + Send + Sync {
 
     /// Writes the value of the `Set-Cookie` that is to go with an answer, if one is.
     fn bind(&self, _answer: &Answer<'_>, _out: &mut Vec<u8>) {}
+
+    /// Writes the value of the other `Set-Cookie` that is to go with the `bound` one, if one is.
+    fn twin(&self, _bound: &[u8], _out: &mut Vec<u8>) {}
 }
 
-/// Builds the affinity of a pool: one arm a kind. What is dear to make is taken over from the one `before`, if it is the
-/// same.
+/// Builds the affinity of a pool whose targets are used on this `port`, if not on their own: one arm a kind. What is dear
+/// to make is taken over from the one `before`, if it is the same.
 pub fn build(
     stickiness: &Stickiness,
     group: &GroupName,
+    port: Option<u16>,
     keys: &CookieKeys,
     members: &Arc<[Member]>,
     before: Option<&dyn Affinity>,
 ) -> Box<dyn Affinity> {
+    if stickiness.style == CookieStyle::Elb
+        && let Some(affinity) = elb_cookie::ElbCookie::new(&stickiness.by, group, port, keys, members)
+    {
+        return Box::new(affinity);
+    }
     match &stickiness.by {
         StickyBy::LbCookie { name, duration } => {
             Box::new(lb_cookie::LbCookie::new(name.clone(), *duration, group, keys, members))

@@ -62,7 +62,12 @@ struct Key {
 impl Seal {
     /// With these keys; without any it neither seals nor opens.
     pub fn new(keys: &CookieKeys, group: &GroupName, kind: SealedKind) -> Self {
-        Self { keys: keys.iter().filter_map(|key| Key::new(key, group, kind)).collect() }
+        Self::on_port(keys, group, kind, None)
+    }
+
+    /// As [`Self::new`], for what is worth nothing on another port of the targets.
+    pub fn on_port(keys: &CookieKeys, group: &GroupName, kind: SealedKind, port: Option<u16>) -> Self {
+        Self { keys: keys.iter().filter_map(|key| Key::new(key, group, kind, port)).collect() }
     }
 
     /// The value that binds so. None without a key.
@@ -98,11 +103,16 @@ impl Seal {
 
 impl Key {
     /// `None` for a key that the cipher does not take, which the length of a secret rules out.
-    fn new(key: &CookieKey, group: &GroupName, kind: SealedKind) -> Option<Self> {
+    fn new(key: &CookieKey, group: &GroupName, kind: SealedKind, port: Option<u16>) -> Option<Self> {
         let cipher = UnboundKey::new(&AES_256_GCM_SIV, &key.secret).ok()?;
         let mut context = vec![VERSION, kind as u8];
         context.extend_from_slice(&key.id.to_be_bytes());
         context.extend_from_slice(group.as_str().as_bytes());
+        if let Some(port) = port {
+            // No name can hold a zero byte, so that no other group's reads the same.
+            context.push(0);
+            context.extend_from_slice(&port.to_be_bytes());
+        }
         Some(Self { id: key.id, key: LessSafeKey::new(cipher), context: context.into() })
     }
 

@@ -76,8 +76,10 @@ impl Seen {
                 self.has_void = true;
                 continue;
             };
-            self.genuine[self.genuine_count] = Span::within(request.bytes, value);
-            self.genuine_count += 1;
+            if let Some(free) = self.genuine.get_mut(self.genuine_count) {
+                *free = Span::within(request.bytes, value);
+                self.genuine_count += 1;
+            }
             self.claim(Claim::Cookie { target: binding.target, session: binding.session });
         }
     }

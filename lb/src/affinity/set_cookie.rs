@@ -46,11 +46,16 @@ impl<'a> SetCookie<'a> {
 
     /// Writes what decides about scope and life, as it is, each behind `; `.
     pub(super) fn write_attributes(&self, out: &mut Vec<u8>) {
-        let is_scope = |name: &[u8]| SCOPE.iter().any(|known| name.eq_ignore_ascii_case(known));
-        for (_, _, attribute) in self.attributes().filter(|(name, ..)| is_scope(name)) {
+        for attribute in self.attributes_of(&SCOPE) {
             out.extend_from_slice(b"; ");
             out.extend_from_slice(attribute);
         }
+    }
+
+    /// Its attributes of these names, as written.
+    pub(super) fn attributes_of(&self, names: &[&[u8]]) -> impl Iterator<Item = &'a [u8]> {
+        let is_wanted = |name: &[u8]| names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
+        self.attributes().filter(move |(name, ..)| is_wanted(name)).map(|(.., attribute)| attribute)
     }
 }
 

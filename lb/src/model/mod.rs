@@ -45,7 +45,10 @@ pub use listener::{Forward, Listener, ListenerProtocol, Network, ProxyProtocol};
 pub use load_balancer::{LoadBalancer, LoadBalancerId, LoadBalancerParts};
 pub use name::{CertificateName, GroupName, InvalidName, ListenerName, TargetId};
 pub use source_file::{FileStamp, SourceFile};
-pub use stickiness::{CookieName, InvalidCookieName, OWN_COOKIE_NAME, OnUnavailable, Stickiness, StickyBy};
+pub use stickiness::{
+    CookieName, CookieStyle, ELB_COOKIE_NAME, ELB_TWIN_NAME, InvalidCookieName, OWN_COOKIE_NAME, OnUnavailable,
+    Stickiness, StickyBy,
+};
 pub use target::{Host, HostPort, InvalidAddress, Target, Weight};
 pub use target_group::{Algorithm, OnDown, SendProxy, TargetGroup, TargetProtocol, WhenAllUnhealthy};
 pub use target_tls::{PublicKeyPin, TargetTls, TlsVerify};

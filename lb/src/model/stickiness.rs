@@ -9,6 +9,12 @@ use super::hash_key::is_token_byte;
 /// The name of elbow's own cookie where no other was asked for; beside a cookie of the application it has no other.
 pub const OWN_COOKIE_NAME: &str = "ELBOW";
 
+/// The name of the cookie of Classic ELB.
+pub const ELB_COOKIE_NAME: &str = "AWSELB";
+
+/// The name of its twin, which browsers send across sites too.
+pub const ELB_TWIN_NAME: &str = "AWSELBCORS";
+
 /// The longest name of a cookie, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -19,6 +25,25 @@ pub struct Stickiness {
     pub by: StickyBy,
     /// What becomes of a client whose target is there and cannot take it now.
     pub on_unavailable: OnUnavailable,
+    /// How the cookie that binds is set and read.
+    pub style: CookieStyle,
+}
+
+impl Stickiness {
+    /// Of elbow's own style.
+    pub fn new(by: StickyBy, on_unavailable: OnUnavailable) -> Self {
+        Self { by, on_unavailable, style: CookieStyle::Elbow }
+    }
+}
+
+/// How the cookie that binds is set and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CookieStyle {
+    /// As browsers are best served: out of reach of scripts, over TLS only where it was set over TLS, of one site.
+    Elbow,
+    /// As Classic ELB does: with a twin for other sites, without flags of its own, for one port of the targets, and for
+    /// as long as the client keeps it.
+    Elb,
 }
 
 /// By what a client is known again.

@@ -73,7 +73,8 @@ pub(super) fn stage_interim(desk: &mut Desk) {
 pub(super) fn stage_answer(desk: &mut Desk, may_keep: bool) -> Result<bool, Failure> {
     let response = &desk.response;
     let delivery = response.delivery(desk.request.version);
-    let set_cookie = desk.bond.cookie().map(|cookie| ("Set-Cookie", cookie));
+    let set_cookies = desk.bond.cookies().map(|cookie| ("Set-Cookie", cookie));
+    let set_count = set_cookies.iter().take_while(|(_, cookie)| !cookie.is_empty()).count();
     let keeps = may_keep && desk.request.keep_alive && !delivery.must_close;
     let edits = ResponseEdits {
         framing: delivery.framing,
@@ -83,7 +84,7 @@ pub(super) fn stage_answer(desk: &mut Desk, may_keep: bool) -> Result<bool, Fail
             connection(desk.request.version, keeps)
         },
         request_id: Some(desk.request_id.bytes(desk.up.buffer.whole())),
-        fields: set_cookie.as_slice(),
+        fields: &set_cookies[..set_count],
     };
     let (out, read) = desk.down.head_of();
     write_response_head(out, read, response, &edits);

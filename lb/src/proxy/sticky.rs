@@ -27,6 +27,8 @@ pub(super) struct Bond {
     pub(super) decided: Sticky,
     /// The value of the `Set-Cookie` that goes with the answer, if one does.
     cookie: Vec<u8>,
+    /// The value of another one that goes with it, if one does.
+    twin: Vec<u8>,
 }
 
 /// Notes what a request shows, before its head is rewritten.
@@ -126,11 +128,20 @@ pub(super) fn bind<S>(client: &Client<S>, desk: &mut Desk, reached: &Reached) {
         now: desk.bond.at,
     };
     affinity.bind(&answer, &mut desk.bond.cookie);
+    if !desk.bond.cookie.is_empty() {
+        affinity.twin(&desk.bond.cookie, &mut desk.bond.twin);
+    }
 }
 
 impl Default for Bond {
     fn default() -> Self {
-        Self { seen: Seen::default(), at: SystemTime::UNIX_EPOCH, decided: Sticky::None, cookie: Vec::new() }
+        Self {
+            seen: Seen::default(),
+            at: SystemTime::UNIX_EPOCH,
+            decided: Sticky::None,
+            cookie: Vec::new(),
+            twin: Vec::new(),
+        }
     }
 }
 
@@ -139,6 +150,7 @@ impl Bond {
     pub(super) fn clear(&mut self) {
         self.decided = Sticky::None;
         self.cookie.clear();
+        self.twin.clear();
     }
 
     /// The cookies that the application is not to see, if there are any.
@@ -147,8 +159,8 @@ impl Bond {
         Some(CookiesCut { name: name.as_bytes(), except: self.seen.genuine() })
     }
 
-    /// The value of the `Set-Cookie` that goes with the answer, if one does.
-    pub(super) fn cookie(&self) -> Option<&[u8]> {
-        (!self.cookie.is_empty()).then_some(&self.cookie[..])
+    /// The values of the `Set-Cookie`s that go with the answer; an empty one, and what follows it, does not.
+    pub(super) fn cookies(&self) -> [&[u8]; 2] {
+        [&self.cookie, &self.twin]
     }
 }

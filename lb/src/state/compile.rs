@@ -159,7 +159,7 @@ fn pool(
     let is_slow = chosen.into_iter().any(|member| slow_start::is_slow(member, slow_start, now.instant));
     let serving_since = roll.pool.and_then(|old| old.serving_since).unwrap_or(now.wall);
     let sticky_before = roll.pool.and_then(|old| old.affinity.as_deref());
-    let affinity = |asked| affinity::build(asked, &group.name, roll.cookie_keys, &members, sticky_before);
+    let affinity = |asked| affinity::build(asked, &group.name, forward.port, roll.cookie_keys, &members, sticky_before);
     Pool {
         used: roll.used,
         eligible: candidates.len(),

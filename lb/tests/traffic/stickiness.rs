@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lb::model::{Change, CookieKey, CookieKeys, CookieName, OnUnavailable, Stickiness, StickyBy};
+use lb::model::{Change, CookieKey, CookieKeys, CookieName, CookieStyle, OnUnavailable, Stickiness, StickyBy};
 
 use crate::common::{Want, group_name, id};
 use crate::house::House;
@@ -21,7 +21,7 @@ fn lb_cookie(duration: Option<Duration>) -> StickyBy {
 
 fn sticky(by: StickyBy) -> Want {
     let targets = NAMES.map(Target::echoing);
-    let stickiness = Stickiness { by, on_unavailable: OnUnavailable::Repick };
+    let stickiness = Stickiness::new(by, OnUnavailable::Repick);
     want_of(&targets.each_ref())
         .set("app", |group| group.stickiness = Some(stickiness))
         .with(&Change::PutCookieKeys(keys(&[1])))
@@ -98,4 +98,26 @@ fn a_rotated_key_still_opens_and_a_drained_target_keeps_its_own() {
     let (next, _, head) = ask(&house, &cookie);
     assert_ne!(next, first);
     assert!(field(&head, "set-cookie").is_some(), "a re-pick sets a new cookie");
+}
+
+#[test]
+fn in_the_style_of_elb_two_cookies_are_set_once_and_either_binds() {
+    let by = StickyBy::LbCookie { name: CookieName::parse("AWSELB").unwrap(), duration: Some(Duration::from_secs(60)) };
+    let stickiness = Stickiness { by, on_unavailable: OnUnavailable::Repick, style: CookieStyle::Elb };
+    let targets = NAMES.map(Target::echoing);
+    let want = want_of(&targets.each_ref())
+        .set("app", |group| group.stickiness = Some(stickiness))
+        .with(&Change::PutCookieKeys(keys(&[1])));
+    let house = House::with(&want);
+    let (first, _, head) = ask(&house, "");
+    let set: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("Set-Cookie: ")).collect();
+    let value = set[0].strip_prefix("AWSELB=").unwrap().strip_suffix(";PATH=/;MAX-AGE=60").expect("no flags");
+    assert_eq!(set[1..], [format!("AWSELBCORS={value};PATH=/;MAX-AGE=60;SECURE;SAMESITE=None")]);
+    for cookies in [format!("AWSELB={value}"), format!("AWSELBCORS={value}"), format!("AWSELB=x; AWSELBCORS={value}")] {
+        for _ in 0..4 {
+            let (next, seen, head) = ask(&house, &format!("Cookie: a=1; {cookies}\r\n"));
+            assert_eq!((next, field(&head, "set-cookie")), (first.clone(), None));
+            assert_eq!(field(&seen, "cookie"), Some(&*format!("a=1; {cookies}")), "it is forwarded");
+        }
+    }
 }
