@@ -17,6 +17,7 @@ mod cookie_keys;
 mod crash;
 mod discovery;
 mod ejection;
+mod elb_clients;
 mod explain;
 mod forwarding;
 mod harness;
