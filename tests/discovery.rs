@@ -9,17 +9,17 @@ use tokio::task::JoinSet;
 
 use crate::harness::*;
 
+const REGION: &str = "region = \"us-east-1\"";
+
 /// elbow as it discovers instances whose role is `web` at a port, from an endpoint.
 fn setup(endpoint: &str, port: u16, keys: &str) -> Setup {
-    let table = format!(
-        "[target_group.discovery.ec2]\ntags = {{ role = \"web\" }}\nregion = \"us-east-1\"\ninterval = \"1s\"\nport = {port}\n{keys}"
-    );
+    let table =
+        format!("[target_group.discovery.ec2]\ntags = {{ role = \"web\" }}\ninterval = \"1s\"\nport = {port}\n{keys}");
     let variables = [
         ("AWS_ENDPOINT_URL_EC2", endpoint),
         ("AWS_ENDPOINT_URL_AUTO_SCALING", endpoint),
         ("AWS_ACCESS_KEY_ID", "a"),
         ("AWS_SECRET_ACCESS_KEY", "b"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
     ];
@@ -69,7 +69,7 @@ async fn three_hundred_instances_come_and_go_under_load() {
         ids.push(moto.run_instance("web", &address(nth)).await);
     }
     moto.run_instance("db", "127.77.9.9").await;
-    let lb = setup(&moto.url(), web.address().port(), "").start_cold().await;
+    let lb = setup(&moto.url(), web.address().port(), REGION).start_cold().await;
     until_targets(&lb, 300, "healthy").await;
     let targets = lb.admin().targets("app").await;
     assert!(targets.iter().all(|target| target["owner"] == "ec2" && target["zone"] == "us-east-1a"), "{}", targets[0]);
@@ -117,7 +117,8 @@ async fn answers_that_are_wrong_change_nothing() {
         move |_| answer_of(&good)
     })
     .await;
-    let lb = setup(&format!("http://{}", ec2.address()), 80, "port_tag = \"port\"").start_cold().await;
+    let lb =
+        setup(&format!("http://{}", ec2.address()), 80, &format!("{REGION}\nport_tag = \"port\"")).start_cold().await;
     until_targets(&lb, 2, "healthy").await;
     let torn = format!("<DescribeInstancesResponse><reservationSet>{}", good[0]);
     let wrong: [Vec<Act>; 6] = [
@@ -155,7 +156,8 @@ async fn much_that_is_missing_at_once_is_held_and_what_is_gone_is_not() {
     let running = |id: &str| instance(id, "running", web.address());
     let all = [running("i-1"), running("i-2"), running("i-3")];
     let ec2 = Upstream::start(move |_| answer_of(&all)).await;
-    let mut lb = setup(&format!("http://{}", ec2.address()), 80, "port_tag = \"port\"").start_cold().await;
+    let mut lb =
+        setup(&format!("http://{}", ec2.address()), 80, &format!("{REGION}\nport_tag = \"port\"")).start_cold().await;
     until_targets(&lb, 3, "healthy").await;
     ec2.set(|_| answer_of(&[]));
     eventually("targets to be held", PATIENCE, async || is_held(&lb).await).await;
@@ -176,4 +178,53 @@ async fn much_that_is_missing_at_once_is_held_and_what_is_gone_is_not() {
     let ended = [instance("i-1", "terminated", web.address()), instance("i-2", "shutting-down", web.address())];
     ec2.set(move |_| answer_of(&ended));
     until_targets(&lb, 0, "gone").await;
+}
+
+/// The metadata service of an instance, which insists on its tokens.
+async fn metadata() -> Upstream {
+    Upstream::start(|request| {
+        let answer_with = |body: &str| {
+            let length = body.len();
+            raw(format!(
+                "HTTP/1.1 200 OK\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 21600\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))
+        };
+        match (request.method(), request.path()) {
+            ("PUT", "/latest/api/token") => answer_with("token"),
+            _ if request.header("x-aws-ec2-metadata-token") != Some("token") => answer(401, ""),
+            (_, "/latest/user-data") => answer_with("role=web,db=127.201.207.180"),
+            (_, "/latest/meta-data/instance-id") => answer_with("i-87f232ed"),
+            (_, "/latest/meta-data/placement/region") => answer_with("us-east-1"),
+            (_, "/latest/meta-data/placement/availability-zone") => answer_with("us-east-1c"),
+            _ => answer(404, ""),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_knows_its_region_its_place_and_its_user_data() {
+    let (imds, web) = (metadata().await, Upstream::answering("hello").await);
+    let found = instance("i-1", "running", web.address());
+    let ec2 = Upstream::start(move |_| answer_of(std::slice::from_ref(&found))).await;
+    let setup = setup(&format!("http://{}", ec2.address()), 80, "port_tag = \"port\"");
+    let setup =
+        setup.more("[[target_group]]\nname = \"db\"\n[[target_group.target]]\naddress = \"${user_data:db}:5432\"");
+    let setup = setup.environment("AWS_EC2_METADATA_DISABLED", "false");
+    let setup = setup.environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", &format!("http://{}", imds.address()));
+    let lb = setup.start_cold().await;
+    assert!(lb.target_states("db").await.contains_key("127.201.207.180:5432"));
+    until_targets(&lb, 1, "healthy").await;
+    eventually("its place in the log", PATIENCE, async || lb.logs().contains("us-east-1c")).await;
+    let scope = ec2.seen()[0].header("authorization").expect("a signature").to_owned();
+    assert!(scope.contains("/us-east-1/ec2/aws4_request"), "{scope}");
+}
+
+#[tokio::test]
+async fn off_ec2_only_a_file_that_needs_user_data_is_refused() {
+    let needs = Setup::default().target_at("${user_data:db}", SocketAddr::from(([127, 0, 0, 1], 9)), "");
+    let output = needs.start_refused().await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("${user_data:db} is not known"), "{said}");
 }

@@ -330,7 +330,7 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
     ("[target_group.discovery]", "1:1: `ec2` is missing"),
     (
         "[target_group.discovery.ec2]\nport = 80",
-        "1:25: `tags` is missing: without it every instance of the account would be a target\n  hint: write tags = { role = \"web\" }, or asg = \"NAME\"",
+        "1:1: `tags` is missing: without it every instance of the account would be a target\n  hint: write tags = { role = \"web\" }, or asg = \"NAME\"",
     ),
     (
         "[target_group.discovery.ec2]\ntags = {}\nport = 80",
@@ -346,7 +346,7 @@ const GROUP_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[target_group.discovery.ec2]\nasg = \"web\"",
-        "1:25: `port` is missing\n  hint: write port = 80, or port_tag = \"TAG\" if each instance has a tag that says it",
+        "1:1: `port` is missing\n  hint: write port = 80, or port_tag = \"TAG\" if each instance has a tag that says it",
     ),
     (
         "[target_group.discovery.ec2]\nasg = \"web\"\nport = 80\nregion = \"Virginia\"",

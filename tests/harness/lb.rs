@@ -248,6 +248,8 @@ pub fn elbow() -> Command {
     for name in ["ELBOW_ADMIN", "ELBOW_TOKEN", "ELBOW_STATE_DIR", "RUST_LOG", "NO_COLOR"] {
         command.env_remove(name);
     }
+    // Off loopback nothing is asked, not even where this machine is.
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
