@@ -1,9 +1,12 @@
 //! How a verb talks to a running elbow: finding it, its token, and the requests to its admin API. Whom it takes for
-//! that elbow over TLS stands in [`trust`].
+//! that elbow over TLS stands in [`trust`]; [`query`] speaks its ELB API, with the keys of [`access_key`].
 //!
 //! Not here: what is asked and how answers are shown ([`crate::cli`]).
 
+pub mod access_key;
+pub mod query;
 mod trust;
+pub mod xml;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -76,16 +79,34 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Connect {
+    /// The state directory of the elbow that is meant.
+    ///
+    /// # Errors
+    /// That none is named and there is no default.
+    pub fn state_dir(&self) -> anyhow::Result<PathBuf> {
+        self.state_dir.clone().map_or_else(default_state_dir, Ok)
+    }
+}
+
 impl Client {
     /// Finds the elbow that is meant, and its token. Nothing is sent yet.
     ///
     /// # Errors
     /// That none is to be found, and where it was looked for.
     pub fn find(connect: &Connect) -> anyhow::Result<Self> {
-        let state_dir = match &connect.state_dir {
-            Some(dir) => dir.clone(),
-            None => default_state_dir()?,
-        };
+        let client = Self::without_token(connect, "as --admin or ELBOW_ADMIN says")?;
+        let token = token(connect, &connect.state_dir()?.join("admin.token"))?;
+        Ok(Self { token, ..client })
+    }
+
+    /// Finds the elbow that is meant, for what its admin token is not asked for. `named_by` tells who named its address,
+    /// where one is named.
+    ///
+    /// # Errors
+    /// That none is to be found, and where it was looked for.
+    pub fn without_token(connect: &Connect, named_by: &str) -> anyhow::Result<Self> {
+        let state_dir = connect.state_dir()?;
         let (base, trust, says_who) = match &connect.admin {
             Some(url) => {
                 let base = base_of(url)?;
@@ -94,7 +115,7 @@ impl Client {
                     (true, Some(file)) => Trust::File(file.clone()),
                     (true, None) => Trust::Machine,
                 };
-                (base, trust, "as --admin or ELBOW_ADMIN says".to_owned())
+                (base, trust, named_by.to_owned())
             }
             None => {
                 let run = RunFile::read(&state_dir).with_context(|| format!("{}/run.json", state_dir.display()))?;
@@ -115,10 +136,9 @@ impl Client {
                 (base, trust, says_who)
             }
         };
-        let token = token(connect, &state_dir.join("admin.token"))?;
         let connector = HttpsConnectorBuilder::new().with_tls_config(trust.config()?).https_or_http().enable_http1();
         let http = HttpClient::builder(TokioExecutor::new()).build(connector.build());
-        Ok(Self { base, says_who, token, trust, http })
+        Ok(Self { base, says_who, token: None, trust, http })
     }
 
     /// Asks for a document.
@@ -134,10 +154,7 @@ impl Client {
     /// # Errors
     /// [`Refusal`], or why no answer came.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let response = self.request(method, path, body).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?.to_bytes();
+        let (status, body) = self.read(self.request(method, path, body).await?).await?;
         if !status.is_success() {
             return Err(refusal(status, &body).into());
         }
@@ -165,7 +182,30 @@ impl Client {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::from(body)).context("the token or the path cannot be sent")?;
+        self.respond(request.body(Full::from(body)).context("the token or the path cannot be sent")?).await
+    }
+
+    /// Sends a request of any kind to [`Self::base`], and answers with the status and the body of the response.
+    ///
+    /// # Errors
+    /// Why no answer came.
+    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.read(self.respond(request).await?).await
+    }
+
+    /// The URL of its root, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn respond(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
         let response = self.http.request(request).await;
         response.map_err(|error| match self.trust.told(&self.base, &error) {
             Some(why) => anyhow!(why),

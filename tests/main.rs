@@ -18,6 +18,7 @@ mod crash;
 mod discovery;
 mod ejection;
 mod elb_clients;
+mod elb_commands;
 mod explain;
 mod forwarding;
 mod harness;

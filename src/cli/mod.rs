@@ -5,6 +5,7 @@
 mod completions;
 mod cookie_key;
 mod demo;
+mod elb;
 mod explain;
 mod output;
 mod reload;
@@ -54,6 +55,8 @@ enum Verb {
     Target(target::Arguments),
     Explain(explain::Arguments),
     State(state::Arguments),
+    Elb(elb::Arguments),
+    InstallLinks(elb::links::Arguments),
     CookieKey(cookie_key::Arguments),
     Version(version::Arguments),
     Completions(completions::Arguments),
@@ -63,8 +66,14 @@ enum Verb {
 
 /// The whole program: reads the command line, does the verb, says what went wrong.
 pub fn main() -> ExitCode {
+    if let Some(ended) = elb::linked() {
+        return ended;
+    }
     let cli = Cli::parse();
     let output = cli.output;
+    if let Verb::Elb(arguments) = &cli.verb {
+        return elb::main(arguments, output);
+    }
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output.fail(&failure),
@@ -82,6 +91,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Verb::Target(arguments) => wait_for(target::run(arguments, output)),
         Verb::Explain(arguments) => wait_for(explain::run(arguments, output)),
         Verb::State(arguments) => wait_for(state::run(arguments, output)),
+        Verb::Elb(_) => Ok(()),
+        Verb::InstallLinks(arguments) => elb::links::run(&arguments, output),
         Verb::CookieKey(arguments) => wait_for(cookie_key::run(arguments, output)),
         Verb::Version(arguments) => version::run(&arguments, output),
         Verb::DemoPart(arguments) => demo::run_part(arguments, output),
