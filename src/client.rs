@@ -6,7 +6,6 @@
 pub mod access_key;
 pub mod query;
 mod trust;
-pub mod xml;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -17,3 +17,4 @@ pub mod readiness;
 pub mod schema;
 pub mod secrets;
 pub mod store;
+pub mod xml;

@@ -13,8 +13,8 @@ use http::{Request, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 
-use super::xml::Element;
 use super::{Client, Connect};
+use control::xml::Element;
 
 const SERVICE: &str = "elasticloadbalancing";
 const VERSION: &str = "2012-06-01";
@@ -79,7 +79,7 @@ impl QueryApi {
         let base = self.client.base();
         let strange = || format!("{base} answered {status}, but not as the ELB API does: is it elbow?");
         let text = String::from_utf8(body.to_vec()).with_context(strange)?;
-        let mut root = Element::read(&text).with_context(strange)?;
+        let mut root = Element::parse(&text).map_err(anyhow::Error::msg).with_context(strange)?;
         if !status.is_success() {
             let error = root.get("Error").filter(|error| !error.text("Code").is_empty()).with_context(strange)?;
             let (code, message) = (error.text("Code").to_owned(), error.text("Message").to_owned());

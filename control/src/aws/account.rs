@@ -13,7 +13,7 @@ use http::{Method, Request};
 use tokio::sync::Mutex;
 
 use super::http::{Http, REQUEST_MAX};
-use super::xml::Element;
+use crate::xml::Element;
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 /// Credentials are asked for again this long before they end.
@@ -125,7 +125,7 @@ impl Account {
             // Whoever stands between may answer something else than XML.
             let error = root.ok();
             let error = error.as_ref().and_then(|root| root.find("Error"));
-            let of = |name| error.and_then(|error| error.text(&[name]));
+            let of = |name| error.and_then(|error| error.text_at(&[name]));
             let code = of("Code").map_or_else(|| status.as_u16().to_string(), short);
             let message = of("Message").map_or_else(|| "it does not say why".to_owned(), short);
             self.forget_refused_credentials(&code).await;

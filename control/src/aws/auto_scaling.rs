@@ -49,21 +49,21 @@ async fn describe(
     for _ in 0..PAGES_MAX {
         let page = account.call(&AUTO_SCALING, DESCRIBE, &parameters).await?;
         let page = page.at(&["DescribeAutoScalingGroupsResult"]).ok_or_else(|| malformed("it has no result"))?;
-        for group in page.items("AutoScalingGroups") {
-            let name = group.text(&["AutoScalingGroupName"]).ok_or_else(|| malformed("a group has no name"))?;
-            for instance in group.items("Instances") {
-                let id = instance.text(&["InstanceId"]).ok_or_else(|| malformed("an instance has no id"))?;
-                let lifecycle = instance.text(&["LifecycleState"]);
+        for group in page.members("AutoScalingGroups") {
+            let name = group.text_at(&["AutoScalingGroupName"]).ok_or_else(|| malformed("a group has no name"))?;
+            for instance in group.members("Instances") {
+                let id = instance.text_at(&["InstanceId"]).ok_or_else(|| malformed("an instance has no id"))?;
+                let lifecycle = instance.text_at(&["LifecycleState"]);
                 let lifecycle = lifecycle.ok_or_else(|| malformed("an instance has no lifecycle state"))?;
                 let standing = Standing {
                     group: name.to_owned(),
                     lifecycle: lifecycle.to_owned(),
-                    is_healthy: instance.text(&["HealthStatus"]).is_none_or(|status| status == "Healthy"),
+                    is_healthy: instance.text_at(&["HealthStatus"]).is_none_or(|status| status == "Healthy"),
                 };
                 standings.insert(id.to_owned(), standing);
             }
         }
-        let Some(token) = page.text(&["NextToken"]) else { return Ok(()) };
+        let Some(token) = page.text_at(&["NextToken"]) else { return Ok(()) };
         if !tokens.insert(token.to_owned()) {
             return Err(malformed("its pages lead in a circle"));
         }

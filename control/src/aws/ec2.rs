@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use super::account::Service;
-use super::xml::Element;
 use super::{Account, AwsError};
+use crate::xml::Element;
 
 const EC2: Service = Service { name: "ec2", version: "2016-11-15", endpoint_variable: "AWS_ENDPOINT_URL_EC2" };
 const DESCRIBE: &str = "DescribeInstances";
@@ -47,14 +47,14 @@ pub(crate) async fn describe_instances(account: &Account, filters: &[Filter]) ->
         if page.at(&["reservationSet"]).is_none() {
             return Err(malformed("it lists nothing, not even none"));
         }
-        for item in page.items("reservationSet").flat_map(|reservation| reservation.items("instancesSet")) {
+        for item in page.members("reservationSet").flat_map(|reservation| reservation.members("instancesSet")) {
             let instance = read(item).ok_or_else(|| malformed("an instance has no id or no state"))?;
             // One that moves between two pages is shown twice.
             if ids.insert(instance.id.clone()) {
                 instances.push(instance);
             }
         }
-        let Some(token) = page.text(&["nextToken"]) else { return Ok(instances) };
+        let Some(token) = page.text_at(&["nextToken"]) else { return Ok(instances) };
         if !tokens.insert(token.to_owned()) {
             return Err(malformed("its pages lead in a circle"));
         }
@@ -65,17 +65,17 @@ pub(crate) async fn describe_instances(account: &Account, filters: &[Filter]) ->
 }
 
 fn read(item: &Element) -> Option<Instance> {
-    let address = |name| item.text(&[name]).and_then(|text| text.parse().ok());
+    let address = |name| item.text_at(&[name]).and_then(|text| text.parse().ok());
     let tag = |tag: &Element| {
-        let value = tag.text(&["value"]).unwrap_or_default();
-        Some((tag.text(&["key"])?.to_owned(), value.to_owned()))
+        let value = tag.text_at(&["value"]).unwrap_or_default();
+        Some((tag.text_at(&["key"])?.to_owned(), value.to_owned()))
     };
     Some(Instance {
-        id: item.text(&["instanceId"])?.to_owned(),
-        state: item.text(&["instanceState", "name"])?.to_owned(),
+        id: item.text_at(&["instanceId"])?.to_owned(),
+        state: item.text_at(&["instanceState", "name"])?.to_owned(),
         private_address: address("privateIpAddress").or_else(|| address("ipv6Address")),
         public_address: address("ipAddress"),
-        zone: item.text(&["placement", "availabilityZone"]).map(str::to_owned),
-        tags: item.items("tagSet").filter_map(tag).collect(),
+        zone: item.text_at(&["placement", "availabilityZone"]).map(str::to_owned),
+        tags: item.members("tagSet").filter_map(tag).collect(),
     })
 }

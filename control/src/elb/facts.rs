@@ -105,6 +105,24 @@ pub struct Policy {
     pub attributes: Vec<(String, String)>,
 }
 
+/// The types of policies that there are, by their names.
+pub mod policy_type {
+    /// Stickiness that lasts as long as a cookie of the application.
+    pub const APP_COOKIE: &str = "AppCookieStickinessPolicyType";
+    /// Stickiness for a time.
+    pub const LB_COOKIE: &str = "LBCookieStickinessPolicyType";
+    /// What is offered to clients over TLS.
+    pub const SSL_NEGOTIATION: &str = "SSLNegotiationPolicyType";
+    /// A header of the PROXY protocol ahead of connections to instances.
+    pub const PROXY_PROTOCOL: &str = "ProxyProtocolPolicyType";
+    /// A public key of instances.
+    pub const PUBLIC_KEY: &str = "PublicKeyPolicyType";
+    /// The public keys that instances must have.
+    pub const BACKEND_AUTHENTICATION: &str = "BackendServerAuthenticationPolicyType";
+    /// The attribute by which a policy of TLS takes over what a predefined one offers.
+    pub const REFERENCE: &str = "Reference-Security-Policy";
+}
+
 /// How instances are checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use lb::model::{Certificate, CertificateName, Change, ElbApi, LoadBalancer, Load
 
 pub use facts::{
     AccessLog, Attributes, BackendPolicies, ConnectionDraining, DesyncMitigation, Facts, HealthCheck, HealthTarget,
-    Instance, Listener, Policy, Protocol, Scheme, Tag, Unreadable,
+    Instance, Listener, Policy, Protocol, Scheme, Tag, Unreadable, policy_type,
 };
 pub use parts::{Amiss, listener_name, parts, pin_of};
 

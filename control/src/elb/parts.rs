@@ -12,6 +12,7 @@ use lb::model::{
 };
 
 use super::CertificateArns;
+use super::facts::policy_type;
 use super::facts::{Facts, HealthCheck, HealthTarget, Instance, Listener, Policy, Protocol};
 
 /// Who asks, in the words of the service this stands in for; applications tell checks by it.
@@ -158,13 +159,13 @@ fn stickiness(wanted: &Listener, facts: &Facts) -> Result<Option<Stickiness>, Am
     let name = |name: &str| CookieName::parse(name).map_err(illegal);
     for policy in wanted.policies.iter().filter_map(|name| facts.policy(name)) {
         let by = match &*policy.type_name {
-            "LBCookieStickinessPolicyType" => {
+            policy_type::LB_COOKIE => {
                 let period = policy.attribute("CookieExpirationPeriod").map(str::parse::<u64>).transpose();
                 // A period of none is no period.
                 let period = period.map_err(illegal)?.filter(|period_s| *period_s > 0);
                 StickyBy::LbCookie { name: name(ELB_COOKIE_NAME)?, duration: period.map(Duration::from_secs) }
             }
-            "AppCookieStickinessPolicyType" => {
+            policy_type::APP_COOKIE => {
                 StickyBy::AppCookie { name: name(policy.attribute("CookieName").unwrap_or_default())? }
             }
             _ => continue,
@@ -182,7 +183,7 @@ fn listener_tls(
 ) -> Result<ListenerTls, Amiss> {
     let certificate = certificates.get(arn).ok_or_else(|| Amiss::NoCertificate(arn.to_owned()))?;
     let policies = wanted.policies.iter().rev().filter_map(|name| facts.policy(name));
-    let reference = policies.filter_map(|policy| policy.attribute("Reference-Security-Policy")).next();
+    let reference = policies.filter_map(|policy| policy.attribute(policy_type::REFERENCE)).next();
     Ok(ListenerTls {
         certificates: vec![certificate.clone()],
         policy: reference.and_then(TlsPolicy::named).unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::general::General;
 use super::table::table;
 use crate::cli::output::{Failure, write_out};
 use crate::client::query::{Answer, QueryApi, Refused};
-use crate::client::xml::Element;
+use control::xml::Element;
 
 /// The longest line that is taken for yes or no.
 const REPLY_BYTES_MAX: u64 = 256;

@@ -3,7 +3,7 @@
 use super::call::{Call, Parameters};
 use super::{Ask, General};
 use crate::cli::output::Failure;
-use crate::client::xml::Element;
+use control::xml::Element;
 
 const INSTANCE_ID: &str = "INSTANCE_ID";
 

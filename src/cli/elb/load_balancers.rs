@@ -6,7 +6,7 @@ use super::listeners::{Listener, with_listeners};
 use super::table::delimited;
 use super::{Ask, General};
 use crate::cli::output::{Failure, write_out};
-use crate::client::xml::Element;
+use control::xml::Element;
 
 const LOAD_BALANCER: &str = "LOAD_BALANCER";
 const ZONES: &str = "AVAILABILITY_ZONES";

@@ -12,7 +12,7 @@ use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
 use super::{listeners, policy_types, tags};
-use crate::elb::{Attributes, Facts, HealthCheck, Listener, Policy, Scheme, Tag};
+use crate::elb::{Attributes, Facts, HealthCheck, Listener, Policy, Scheme, Tag, policy_type};
 
 /// The policy that listeners over TLS get where nobody asks for another.
 pub(super) const DEFAULT_SSL_POLICY: &str = "ELBSecurityPolicy-2016-08";
@@ -261,7 +261,7 @@ fn describe_one(xml: &mut Xml, scene: &Scene<'_>, name: &str, facts: &Facts) {
 
 fn describe_policies(xml: &mut Xml, facts: &Facts) {
     let of_type = |type_name: &'static str| facts.policies.iter().filter(move |policy| policy.type_name == type_name);
-    let (app, own) = ("AppCookieStickinessPolicyType", "LBCookieStickinessPolicyType");
+    let (app, own) = (policy_type::APP_COOKIE, policy_type::LB_COOKIE);
     xml.element("Policies", |xml| {
         xml.list("AppCookieStickinessPolicies", of_type(app), |xml, policy| {
             xml.text("PolicyName", &policy.name);

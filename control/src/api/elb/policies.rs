@@ -2,12 +2,11 @@
 
 use super::error::{Code, Refusal};
 use super::listeners;
-use super::policy_types::{
-    self, APP_COOKIE, BACKEND_AUTHENTICATION, LB_COOKIE, PUBLIC_KEY, Place, REFERENCE, SSL_NEGOTIATION,
-};
+use super::policy_types::{self, Place};
 use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
+use crate::elb::policy_type::{APP_COOKIE, BACKEND_AUTHENTICATION, LB_COOKIE, PUBLIC_KEY, REFERENCE, SSL_NEGOTIATION};
 use crate::elb::{Facts, Listener, Policy, pin_of};
 
 /// How many policies a load balancer may have.

@@ -5,6 +5,9 @@ use super::query::Parameters;
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
 use crate::elb::Policy;
+use crate::elb::policy_type::{
+    APP_COOKIE, BACKEND_AUTHENTICATION, LB_COOKIE, PROXY_PROTOCOL, PUBLIC_KEY, REFERENCE, SSL_NEGOTIATION,
+};
 
 /// A type of policies.
 pub(super) struct PolicyType {
@@ -42,15 +45,6 @@ enum Cardinality {
     ZeroOrOne,
     OneOrMore,
 }
-
-pub(super) const APP_COOKIE: &str = "AppCookieStickinessPolicyType";
-pub(super) const LB_COOKIE: &str = "LBCookieStickinessPolicyType";
-pub(super) const SSL_NEGOTIATION: &str = "SSLNegotiationPolicyType";
-pub(super) const PROXY_PROTOCOL: &str = "ProxyProtocolPolicyType";
-pub(super) const PUBLIC_KEY: &str = "PublicKeyPolicyType";
-pub(super) const BACKEND_AUTHENTICATION: &str = "BackendServerAuthenticationPolicyType";
-/// The attribute by which a policy takes over what a predefined one negotiates.
-pub(super) const REFERENCE: &str = "Reference-Security-Policy";
 
 const TYPES: &[PolicyType] = &[
     PolicyType {
