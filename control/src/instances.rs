@@ -16,7 +16,11 @@ pub struct Known {
 
 /// What is known of an instance by its id.
 pub fn find(global: &Global, id: &str) -> Option<Known> {
-    let listed = global.instances.get(id).map(|host| Known { host: host.clone(), port: None, zone: None });
+    let listed = global.instances.get(id).map(|listed| Known {
+        host: listed.host.clone(),
+        port: None,
+        zone: listed.zone.as_deref().map(str::to_owned),
+    });
     listed.or_else(|| in_itself(id))
 }
 

@@ -104,7 +104,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[instances]\n\"i-1\" = \"10.0.0.1:80\"\n",
-        "elbow.toml:1:1: i-1: \"10.0.0.1:80\" is not an address: an IPv6 address needs brackets, as in [::1]:80\n  hint: write it as in \"i-87f232ed\" = \"10.0.0.11\"",
+        "elbow.toml:2:9: \"10.0.0.1:80\" is not an address: an IPv6 address needs brackets, as in [::1]:80\n  hint: write it as in \"i-87f232ed\" = \"10.0.0.11\", or \"i-87f232ed\" = { address = \"10.0.0.11\", zone = \"us-east-1a\" }",
+    ),
+    (
+        "[instances]\n\"i-1\" = { address = \"10.0.0.1\", zones = \"us-east-1a\" }\n",
+        "elbow.toml:2:41: unknown key `zones`\n  hint: write it as in \"i-87f232ed\" = \"10.0.0.11\", or \"i-87f232ed\" = { address = \"10.0.0.11\", zone = \"us-east-1a\" }",
     ),
     ("[elb_api]\nbind = \"everywhere\"\n", "elbow.toml:2:8: \"everywhere\" is not a network such as 10.0.0.0/8"),
     // Variables.

@@ -13,10 +13,10 @@ use control::schema::{
 use lb::model::{
     AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
     Discovery, Ec2Address, Ec2Discovery, Ejection, Forward, Global, GroupName, HashKey, HealthCheck,
-    HealthCheckProtocol, HostPort, HttpQuestion, Listener, ListenerName, ListenerProtocol, ListenerTls, Matcher,
-    Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol, PublicKeyPin, SendProxy, Shutdown,
-    SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, TargetTls, Threshold, TlsPolicy,
-    TlsVerify, TrustFile, Weight, WhenAllUnhealthy,
+    HealthCheckProtocol, HostPort, HttpQuestion, Instance, Listener, ListenerName, ListenerProtocol, ListenerTls,
+    Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol, PublicKeyPin, SendProxy,
+    Shutdown, SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, TargetTls, Threshold,
+    TlsPolicy, TlsVerify, TrustFile, Weight, WhenAllUnhealthy,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -291,8 +291,12 @@ fn global() -> impl Strategy<Value = Global> {
         "/[a-z/]{1,20}".prop_map(|path| AccessLogDestination::File(path.into())),
     ];
     let format = prop_oneof![Just(AccessLogFormat::Json), Just(AccessLogFormat::Combined)];
-    (0..=10_000_000usize, duration(0..=3_600_000), duration(0..=86_400_000), destination, format).prop_map(
-        |(connections_max, delay, timeout, destination, format)| Global {
+    let known =
+        |target: Target| (Arc::from(target.id.as_str()), Instance { host: target.address.host, zone: target.zone });
+    let instances = vec(target().prop_map(known), 0..3).prop_map(|known| known.into_iter().collect());
+    (0..=10_000_000usize, duration(0..=3_600_000), duration(0..=86_400_000), destination, format, instances).prop_map(
+        |(connections_max, delay, timeout, destination, format, instances)| Global {
+            instances,
             acme: None,
             connections_max,
             shutdown: Shutdown { delay, timeout },

@@ -7,8 +7,8 @@ use lb::model::{Declared, GroupName, HostPort, ListenerName, ObjectRef, Rejected
 use serde_json::Value;
 
 use super::{
-    AccessLog, Acme, Admin, Certificate, ElbApi, Limits, Listener, Problems, ProcessSettings, Shutdown, State, Target,
-    TargetGroup, Workers, certificate, global, listener, reader, target_group,
+    AccessLog, Acme, Admin, Certificate, ElbApi, Instance, Limits, Listener, Problems, ProcessSettings, Shutdown,
+    State, Target, TargetGroup, Workers, certificate, global, listener, reader, target_group,
 };
 
 /// A whole configuration, as a file holds it.
@@ -33,7 +33,7 @@ pub struct Document {
     pub elb_api: ElbApi,
     /// Where instances are that the ELB API names, by their ids.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub instances: BTreeMap<String, String>,
+    pub instances: BTreeMap<String, Instance>,
     /// Certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate: Vec<Certificate>,
@@ -82,7 +82,7 @@ impl Document {
             access_log: (&global).into(),
             acme: global.acme.as_ref().map(Acme::from),
             elb_api: (&global.elb_api).into(),
-            instances: global.instances.iter().map(|(id, host)| (id.to_string(), host.to_string())).collect(),
+            instances: global.instances.iter().map(|(id, instance)| (id.to_string(), instance.into())).collect(),
             certificate: declared.certificates.iter().map(Certificate::from).collect(),
             listener: declared.listeners.iter().map(Listener::from).collect(),
             target_group: declared.target_groups.iter().map(group).collect(),

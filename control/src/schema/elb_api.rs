@@ -1,7 +1,6 @@
-//! `[elb_api]`: how load balancers of the ELB API are carried out and who may use it; `[instances]`: where the instances
-//! are that it names.
+//! `[elb_api]`: how load balancers of the ELB API are carried out and who may use it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lb::model;
@@ -15,7 +14,6 @@ use super::reader::Reader;
 const TEXT_BYTES_MAX: usize = 2048;
 const ACCOUNT_CHARACTERS_MAX: usize = 64;
 const DOMAIN_BYTES_MAX: usize = 128;
-const INSTANCES_MAX: usize = 100_000;
 const AUTH: Words<bool> =
     Words { what: "way to authenticate", now: &[("required", false), ("none", true)], later: &[] };
 
@@ -85,23 +83,6 @@ fn domain(value: &Value) -> Result<Arc<str>, Wrong> {
         Ok(Host::Name(name)) if name.len() <= DOMAIN_BYTES_MAX => Ok(name),
         _ => Err(Wrong::new(format!("{domain:?} is no domain")).hint("as in \"internal\" or \"lb.shop.example\"")),
     }
-}
-
-/// Reads `[instances]`.
-pub(super) fn instances(value: &Value) -> Result<BTreeMap<Arc<str>, Host>, Wrong> {
-    let table = value.as_object().ok_or_else(|| Wrong::kind("a table of addresses by instance id", value))?;
-    if table.len() > INSTANCES_MAX {
-        return Err(Wrong::new("there are more than 100000 instances"));
-    }
-    let entry = |(id, value): (&String, &Value)| {
-        let wrong =
-            |why: String| Wrong::new(format!("{id}: {why}")).hint("write it as in \"i-87f232ed\" = \"10.0.0.11\"");
-        model::TargetId::parse(id).map_err(|error| wrong(error.to_string()))?;
-        let host = value.as_str().ok_or_else(|| wrong("its address must be a string".to_owned()))?;
-        let host = Host::parse(host).map_err(|error| wrong(error.to_string()))?;
-        Ok((Arc::from(id.as_str()), host))
-    };
-    table.iter().map(entry).collect()
 }
 
 impl From<&model::ElbApi> for ElbApi {

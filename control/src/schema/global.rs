@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::notation::{Words, count_usize, duration, duration_text, parsed, socket_address, text};
 use super::problem::Wrong;
 use super::reader::Reader;
-use super::{HOUR, acme, elb_api};
+use super::{HOUR, acme, elb_api, instances};
 
 const OFF: &str = "off";
 const STDOUT: &str = "-";
@@ -164,7 +164,7 @@ pub(super) fn read_global(reader: &mut Reader<'_>) -> Option<Global> {
     })?;
     let acme = reader.table_if_any("acme", acme::read)?;
     let elb_api = reader.table("elb_api", elb_api::read)?;
-    let instances = reader.or("instances", default.instances, elb_api::instances);
+    let instances = reader.or("instances", default.instances, instances::read);
     Some(Global { connections_max, shutdown, access_log, acme, elb_api, instances })
 }
 

@@ -54,7 +54,7 @@ pub(super) fn weight(value: &Value) -> Result<Weight, Wrong> {
     Weight::new(number).map_err(|error| Wrong::new(error.to_string()))
 }
 
-fn zone(value: &Value) -> Result<Arc<str>, Wrong> {
+pub(super) fn zone(value: &Value) -> Result<Arc<str>, Wrong> {
     let zone = text(value)?;
     if zone.len() > ZONE_BYTES_MAX {
         return Err(Wrong::new(format!("it is longer than {ZONE_BYTES_MAX} characters")));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::Network;
+use super::{Host, Network};
 
 /// The account of a key that names none.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
@@ -20,6 +20,15 @@ pub struct ElbApi {
     pub is_open: bool,
     /// The keys of those who may use it, beside the one in the state directory.
     pub access_keys: Vec<AccessKey>,
+}
+
+/// Where an instance is that the ELB API names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its address, or a name that is resolved again and again.
+    pub host: Host,
+    /// The zone it is in, where that is told.
+    pub zone: Option<Arc<str>>,
 }
 
 /// An access key for the ELB API. Its secrets are never shown, not even by `Debug`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Acme, ElbApi, Host};
+use super::{Acme, ElbApi, Instance};
 
 /// Process-wide settings that a reload may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Global {
     /// How load balancers of the ELB API are carried out.
     pub elb_api: ElbApi,
     /// Where instances are that the ELB API names, by their ids.
-    pub instances: BTreeMap<Arc<str>, Host>,
+    pub instances: BTreeMap<Arc<str>, Instance>,
 }
 
 /// How a graceful stop goes.
