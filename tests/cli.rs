@@ -69,17 +69,6 @@ async fn a_wrong_file_is_told_with_line_column_and_hint() {
 }
 
 #[tokio::test]
-async fn what_comes_later_is_refused_as_such() {
-    let later = [format!("[access_log]\nformat = \"elb-classic\"\n{GOOD}")];
-    for toml in later {
-        let output = validate(&toml).await;
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(2), "{toml}\n{said}");
-        assert!(said.contains("not available in this version"), "{toml}\n{said}");
-    }
-}
-
-#[tokio::test]
 async fn all_that_is_wrong_is_told_at_once() {
     let toml =
         GOOD.replace("name = \"web\"", "name = \"w e b\"").replace("127.0.0.1:80\"", "127.0.0.1:80\"\nweight = 1001");

@@ -235,7 +235,7 @@ impl Task {
                 self.probed.remove(&error.id());
                 return;
             }
-            Err(error) => (error.id(), Err("the probe itself failed, which is a fault of elbow's".to_owned())),
+            Err(error) => (error.id(), Err("the probe itself failed, which is a fault of elbow's".to_owned().into())),
         };
         let Some(id) = self.probed.remove(&task) else { return };
         let Some(watched) = self.watched.get_mut(&id) else { return };
@@ -295,6 +295,8 @@ impl Watched {
         let (wanted, metrics) = (&self.check.wanted, &self.check.metrics);
         let counter = if outcome.is_ok() { &metrics.probes_passed } else { &metrics.probes_failed };
         counter.add_shared(1);
+        let is_unconnected = outcome.as_ref().is_err_and(|failure| failure.is_unconnected);
+        metrics.probes_unconnected.add_shared(u64::from(is_unconnected));
         let verdict = self.judge.hear(outcome.is_ok(), wanted.healthy_threshold, wanted.unhealthy_threshold);
         if outcome.is_ok() && verdict == Verdict::Healthy {
             self.failing_since = None;

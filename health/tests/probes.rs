@@ -76,7 +76,7 @@ async fn probe(check: &HealthCheck, address: SocketAddr) -> Result<(), String> {
     let began = Instant::now();
     let outcome = health::probe::build(check, SendProxy::Off, None).probe(&address.into()).await;
     assert!(began.elapsed() < TIMEOUT + SLACK, "the probe took {:?}", began.elapsed());
-    outcome
+    outcome.map_err(|failure| failure.why)
 }
 
 /// The probe closed its connection.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use lb::model::{self, AccessLogDestination, AccessLogFormat, GroupName, ListenerName, TargetId};
-use lb::telemetry::{AccessLog, AccessLogThread, AccessRecord, EndReason};
+use lb::telemetry::{AccessLog, AccessLogThread, AccessRecord, EndReason, STREAM_PROTOCOL};
 use proptest::prelude::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -17,6 +17,8 @@ fn record(path: &[u8]) -> AccessRecord {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         client: "192.0.2.7:4711".parse().unwrap(),
         listener: ListenerName::parse("web").unwrap(),
+        load_balancer: None,
+        destination: "192.0.2.1:443".parse().unwrap(),
         request_id: b"4fd1"[..].into(),
         method: b"GET"[..].into(),
         host: Some(b"shop.example"[..].into()),
@@ -26,11 +28,15 @@ fn record(path: &[u8]) -> AccessRecord {
         tls_cipher: Some("TLS_AES_128_GCM_SHA256"),
         tls_server_name: Some("shop.example".into()),
         status: Some(200),
+        target_status: Some(200),
         received_bytes: 80,
+        received_body_bytes: 29,
         sent_bytes: 512,
         sent_body_bytes: 400,
         duration: Duration::from_micros(12_345),
+        sent: Some(Duration::from_micros(73)),
         first_byte: Some(Duration::from_micros(9_001)),
+        first_sent: Some(Duration::from_micros(9_058)),
         connect: None,
         target_group: Some(GroupName::parse("app").unwrap()),
         target: Some(TargetId::parse("web-1").unwrap()),
@@ -96,6 +102,91 @@ fn a_combined_line_is_as_nginx_writes_it() {
     let text = String::from_utf8(written(AccessLogFormat::Combined, vec![record(b"/a?b=c")])).unwrap();
     let expected = r#"192.0.2.7 - - [14/Nov/2023:22:13:20 +0000] "GET /a?b=c HTTP/1.1" 200 400 "-" "curl/8""#;
     assert_eq!(text, format!("{expected}\n"));
+}
+
+/// The one line that a record makes in the format of Classic ELB.
+fn elb_line(record: AccessRecord) -> String {
+    let text = String::from_utf8(written(AccessLogFormat::ElbClassic, vec![record])).unwrap();
+    text.strip_suffix('\n').unwrap().to_owned()
+}
+
+#[test]
+fn an_elb_classic_line_has_the_fifteen_fields() {
+    let of_load_balancer = AccessRecord { load_balancer: Some("my-loadbalancer".into()), ..record(b"/a?b=c") };
+    assert_eq!(
+        elb_line(of_load_balancer),
+        concat!(
+            "2023-11-14T22:13:20.123000Z my-loadbalancer 192.0.2.7:4711 127.0.0.1:8081 0.000073 0.008928 0.000057 ",
+            "200 200 29 400 \"GET https://shop.example:443/a?b=c HTTP/1.1\" \"curl/8\" TLS_AES_128_GCM_SHA256 TLSv1.3"
+        )
+    );
+    let in_the_clear = AccessRecord { tls_cipher: None, tls_version: None, user_agent: None, ..record(b"/") };
+    let line = elb_line(in_the_clear);
+    assert!(line.contains(" web 192.0.2.7:4711 "), "a listener of no load balancer is called by its own name: {line}");
+    assert!(line.ends_with("\"GET http://shop.example:443/ HTTP/1.1\" \"-\" - -"), "{line}");
+}
+
+#[test]
+fn an_elb_classic_line_without_an_answer_has_no_times() {
+    let refused = AccessRecord {
+        status: Some(503),
+        target_status: None,
+        received_body_bytes: 0,
+        sent_body_bytes: 0,
+        sent: None,
+        first_byte: None,
+        first_sent: None,
+        ..record(b"/")
+    };
+    let line = elb_line(refused.clone());
+    assert!(line.contains(" 192.0.2.7:4711 - -1 -1 -1 503 0 0 0 \"GET "), "though one was tried: {line}");
+    let malformed = AccessRecord { status: Some(400), method: Box::default(), host: None, user_agent: None, ..refused };
+    assert!(elb_line(malformed).contains(" - -1 -1 -1 400 0 0 0 \"- - - \" \"-\" "));
+}
+
+#[test]
+fn an_elb_classic_line_of_a_stream_counts_all_bytes() {
+    let stream = AccessRecord {
+        protocol: STREAM_PROTOCOL,
+        method: Box::default(),
+        host: None,
+        status: None,
+        target_status: None,
+        user_agent: None,
+        received_bytes: 82,
+        sent_bytes: 305,
+        sent: Some(Duration::from_micros(1_069)),
+        connect: Some(Duration::from_micros(28)),
+        first_sent: Some(Duration::from_micros(9_042)),
+        ..record(b"")
+    };
+    let line = elb_line(stream.clone());
+    let expected =
+        " 127.0.0.1:8081 0.001069 0.000028 0.000041 - - 82 305 \"- - - \" \"-\" TLS_AES_128_GCM_SHA256 TLSv1.3";
+    assert!(line.ends_with(expected), "{line}");
+    let unconnected = AccessRecord { sent: None, connect: None, first_byte: None, first_sent: None, ..stream };
+    assert!(elb_line(unconnected).contains(" - -1 -1 -1 - - 82 305 "));
+}
+
+#[test]
+fn an_elb_classic_line_names_the_listeners_port() {
+    let url = |host: Option<&str>, path: &str| {
+        let host = host.map(|host| host.as_bytes().into());
+        let line = elb_line(AccessRecord { host, ..record(path.as_bytes()) });
+        line.split(' ').nth(12).unwrap().to_owned()
+    };
+    assert_eq!(url(Some("shop.example:8443"), "/"), "https://shop.example:443/");
+    assert_eq!(url(Some("[2001:db8::1]:8443"), "/"), "https://[2001:db8::1]:443/");
+    assert_eq!(url(None, "/x"), "https://192.0.2.1:443/x");
+    assert_eq!(url(Some("a.example"), "http://a.example/x?y=z://"), "https://a.example:443/x?y=z://");
+    assert_eq!(url(Some("a.example"), "http://a.example?x"), "https://a.example:443/?x");
+    assert_eq!(url(Some("a.example"), "http://a.example"), "https://a.example:443/");
+}
+
+#[test]
+fn a_long_user_agent_is_cut_at_8_kb() {
+    let long = AccessRecord { user_agent: Some(vec![b'x'; 9000].into()), ..record(b"/") };
+    assert_eq!(elb_line(long).split('"').nth(3).unwrap().len(), 8 * 1024);
 }
 
 #[test]
@@ -239,6 +330,41 @@ proptest! {
         prop_assert_eq!(unescape(request), path);
         prop_assert_eq!(unescape(quoted[5]), agent);
     }
+
+    #[test]
+    fn hostile_bytes_leave_an_elb_classic_line_its_fifteen_fields(
+        path in proptest::collection::vec(any::<u8>(), 0..80),
+        agent in proptest::collection::vec(any::<u8>(), 0..80),
+        host in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let hostile = AccessRecord { user_agent: Some(agent.clone().into()), host: Some(host.into()), ..record(&path) };
+        let line = elb_line(hostile);
+        prop_assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+        let fields = shell_fields(&line);
+        prop_assert_eq!(fields.len(), 15, "{}", line);
+        prop_assert_eq!(unescape(&fields[12]), agent);
+    }
+}
+
+/// What a POSIX shell would take for the fields of a line.
+fn shell_fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => is_quoted = !is_quoted,
+            // It would take away what follows: quotes then close elsewhere.
+            '\\' if is_quoted => match characters.next() {
+                Some(next @ ('"' | '\\')) => field.push(next),
+                next => field.extend(['\\'].into_iter().chain(next)),
+            },
+            ' ' if !is_quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    assert!(!is_quoted, "a quote is left open: {line}");
+    fields.push(field);
+    fields
 }
 
 fn unescape(text: &str) -> Vec<u8> {

@@ -19,8 +19,12 @@ const AUTH: Words<AdminAuth> =
     Words { what: "auth", now: &[("required", AdminAuth::Required), ("none", AdminAuth::None)], later: &[] };
 const FORMAT: Words<AccessLogFormat> = Words {
     what: "format",
-    now: &[("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)],
-    later: &["elb-classic"],
+    now: &[
+        ("json", AccessLogFormat::Json),
+        ("combined", AccessLogFormat::Combined),
+        ("elb-classic", AccessLogFormat::ElbClassic),
+    ],
+    later: &[],
 };
 
 /// What a file says of the process itself. It holds from start to end: a reload that changes it is refused.
@@ -107,7 +111,7 @@ pub struct Shutdown {
 pub struct AccessLog {
     /// `off`, `-` for standard output, or a file.
     pub path: String,
-    /// `json` or `combined`.
+    /// `json`, `combined` or `elb-classic`.
     pub format: String,
 }
 

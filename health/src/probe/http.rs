@@ -33,7 +33,7 @@ pub(super) struct Http {
     matcher: Matcher,
     dial: Dial,
     /// All of the request but a `Host` that is the target's address; or what is wrong with it.
-    request: Result<Request<Empty<Bytes>>, Failure>,
+    request: Result<Request<Empty<Bytes>>, String>,
 }
 
 impl Http {
@@ -53,16 +53,18 @@ impl Http {
         let stream = self.dial.connect(whom, deadline).await?;
         let status = match timeout_at(deadline, exchange(stream, request, deadline)).await {
             Ok(Ok(status)) => status,
-            Ok(Err(error)) => return Err(self.explain(&error, address)),
-            Err(_) => return Err(format!("no answer within {:?} from {address}{}", self.dial.timeout, self.path)),
+            Ok(Err(error)) => return Err(self.explain(&error, address).into()),
+            Err(_) => {
+                return Err(format!("no answer within {:?} from {address}{}", self.dial.timeout, self.path).into());
+            }
         };
         if self.matcher.holds(status) {
             return Ok(());
         }
-        Err(format!("HTTP {status}, expected {}, from {address}{}", self.matcher, self.path))
+        Err(format!("HTTP {status}, expected {}, from {address}{}", self.matcher, self.path).into())
     }
 
-    fn explain(&self, error: &hyper::Error, address: SocketAddr) -> Failure {
+    fn explain(&self, error: &hyper::Error, address: SocketAddr) -> String {
         let place = format!("{address}{}", self.path);
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return format!("connection closed without an answer by {place}");
@@ -91,7 +93,7 @@ impl Probe for Http {
     }
 }
 
-fn request(path: &str, host: Option<&str>, headers: &[(Arc<str>, Arc<str>)]) -> Result<Request<Empty<Bytes>>, Failure> {
+fn request(path: &str, host: Option<&str>, headers: &[(Arc<str>, Arc<str>)]) -> Result<Request<Empty<Bytes>>, String> {
     let wrong = |what: &str, value: &str| format!("the check's {what} {value:?} is not legal");
     let path = PathAndQuery::try_from(path).map_err(|_| wrong("path", path))?;
     let mut map = HeaderMap::new();

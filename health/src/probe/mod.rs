@@ -8,7 +8,7 @@ mod http;
 mod tcp;
 mod tls;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,8 +24,27 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-/// Why a probe failed, in one plain sentence without a full stop.
-pub type Failure = String;
+/// Why a probe failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// In one plain sentence without a full stop.
+    pub why: String,
+    /// Whether there was no connection to ask over.
+    pub is_unconnected: bool,
+}
+
+impl From<String> for Failure {
+    /// Of a target that there was a connection to, or need not have been.
+    fn from(why: String) -> Self {
+        Self { why, is_unconnected: false }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
 
 /// One probe, as it goes on.
 pub type Probing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
@@ -116,22 +135,24 @@ impl Dial {
         let config = secure.config.as_ref().ok_or_else(|| unable.to_owned())?;
         let name = secure.originator.name_of(&whom.host, whom.address.ip());
         let shaking = TlsConnector::from(Arc::clone(config)).connect(name, stream);
-        match timeout_at(deadline, shaking).await {
-            Ok(Ok(stream)) => Ok(Box::new(stream)),
-            Ok(Err(error)) => Err(format!("no TLS with {}: {}", whom.address, tls::in_words(&error))),
-            Err(_) => Err(format!("no TLS handshake within {:?} with {}", self.timeout, whom.address)),
-        }
+        let why = match timeout_at(deadline, shaking).await {
+            Ok(Ok(stream)) => return Ok(Box::new(stream)),
+            Ok(Err(error)) => format!("no TLS with {}: {}", whom.address, tls::in_words(&error)),
+            Err(_) => format!("no TLS handshake within {:?} with {}", self.timeout, whom.address),
+        };
+        Err(Failure { why, is_unconnected: true })
     }
 
     async fn connect_plain(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Failure> {
-        match timeout_at(deadline, self.open(address)).await {
-            Ok(Ok(stream)) => Ok(stream),
+        let why = match timeout_at(deadline, self.open(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Err(format!("connection refused by {address}"))
+                format!("connection refused by {address}")
             }
-            Ok(Err(error)) => Err(format!("cannot connect to {address}: {}", in_words(&error))),
-            Err(_) => Err(format!("no connection within {:?} to {address}", self.timeout)),
-        }
+            Ok(Err(error)) => format!("cannot connect to {address}: {}", in_words(&error)),
+            Err(_) => format!("no connection within {:?} to {address}", self.timeout),
+        };
+        Err(Failure { why, is_unconnected: true })
     }
 
     async fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {

@@ -30,7 +30,7 @@ impl Tls {
         });
         match heard.await {
             Ok(Err(error)) if is_objection(&error) => {
-                Err(format!("no TLS with {}: {}", whom.address, in_words(&error)))
+                Err(format!("no TLS with {}: {}", whom.address, in_words(&error)).into())
             }
             _ => Ok(()),
         }

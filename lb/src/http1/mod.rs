@@ -37,7 +37,7 @@ pub use refusal::{ChunkRefusal, FieldFault, RequestRefusal, ResponseRefusal};
 pub use request::{BodyFraming, RequestHead, parse_request};
 pub use response::{Delivery, RequestContext, ResponseFraming, ResponseHead, parse_response};
 pub use span::Span;
-pub use target::{TargetForm, is_valid_host};
+pub use target::{TargetForm, host_without_port, is_valid_host};
 pub use write::{
     Connection, Forwarding, Peer, RequestEdits, ResponseEdits, WrittenFraming, write_own_response, write_request_head,
     write_response_head,

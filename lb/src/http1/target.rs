@@ -126,3 +126,10 @@ const REG_NAME: [bool; 256] = {
     }
     allowed
 };
+
+/// The host of a `Host` field, without the port that may follow.
+pub fn host_without_port(host: &[u8]) -> &[u8] {
+    let name_ends = host.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
+    let colon = host[name_ends..].iter().position(|byte| *byte == b':');
+    colon.map_or(host, |colon| &host[..name_ends + colon])
+}

@@ -16,7 +16,13 @@ pub(super) struct Account {
     /// By which snapshot it was served last.
     front: Rc<Front>,
     /// How long connecting took.
-    pub(super) connect: Option<Duration>,
+    connect: Option<Duration>,
+    /// When it was done.
+    connected_at: Option<Instant>,
+    /// When it was seen that the target had been sent something.
+    sent_at: Option<Instant>,
+    /// When it was seen that the client had been sent something.
+    first_sent_at: Option<Instant>,
     /// When the target said its first.
     pub(super) first_byte_at: Option<Instant>,
     received_bytes: u64,
@@ -30,6 +36,9 @@ impl Account {
         Self {
             front: session.tether.door.front(),
             connect: None,
+            connected_at: None,
+            sent_at: None,
+            first_sent_at: None,
             first_byte_at: None,
             received_bytes: 0,
             sent_bytes: 0,
@@ -43,6 +52,21 @@ impl Account {
         self.front = Rc::clone(front);
         self.attempts += 1;
         self.target = Some((Arc::clone(backend), address));
+    }
+
+    /// Notes that there is a connection to the target.
+    pub(super) fn connects(&mut self, took: Duration, now: Instant) {
+        (self.connect, self.connected_at) = (Some(took), Some(now));
+    }
+
+    /// Notes when bytes had first come through, each way.
+    pub(super) fn passes(&mut self, is_up: bool, is_down: bool, now: Instant) {
+        if is_up && self.sent_at.is_none() {
+            self.sent_at = Some(now);
+        }
+        if is_down && self.first_sent_at.is_none() {
+            self.first_sent_at = Some(now);
+        }
     }
 
     /// Notes how many bytes the client has sent and was sent so far.
@@ -66,20 +90,30 @@ impl Account {
     #[cold]
     fn record<S: Stream>(self, session: &Session<S>, end: EndReason, duration: Duration) -> AccessRecord {
         let secured = session.io.secured();
+        let until = |at: Instant| at.saturating_duration_since(session.began_at);
+        // What passed just before the end was not noted; of who never said anything only the connection is known.
+        let sent_at = self.sent_at.or(self.connected_at.filter(|_| self.received_bytes == 0));
+        let sent = self.connect.map(|_| sent_at.map_or(duration, until));
         AccessRecord {
             time: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
             client: session.arrival.source,
             listener: self.front.frontend.listener.name.clone(),
+            load_balancer: self.front.frontend.load_balancer.clone(),
+            destination: self.front.frontend.socket.address,
             method: Box::default(),
             host: None,
             path: Box::default(),
             protocol: STREAM_PROTOCOL,
             status: None,
+            target_status: None,
             received_bytes: self.received_bytes,
+            received_body_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
             sent_body_bytes: self.sent_bytes,
             duration,
-            first_byte: self.first_byte_at.map(|at| at.saturating_duration_since(session.began_at)),
+            sent,
+            first_byte: self.first_byte_at.map(until),
+            first_sent: self.first_byte_at.map(|_| self.first_sent_at.map_or(duration, until)),
             connect: self.connect,
             target_group: Some(self.front.frontend.pool.group.name.clone()),
             target: self.target.as_ref().map(|(backend, _)| backend.target.clone()),

@@ -43,6 +43,7 @@ pub(super) async fn relay<S: Stream>(
         }
         loop {
             let now = Instant::now();
+            account.passes(relay.up.written_bytes > 0, relay.down.written_bytes > 0, now);
             let idle_at = relay.idle_since(now) + idle_timeout;
             if now >= idle_at {
                 return Poll::Ready(EndReason::Idle);

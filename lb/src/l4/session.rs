@@ -100,6 +100,7 @@ async fn reach<S: Stream>(session: &mut Session<S>, account: &mut Account) -> Re
             Err(error) if failed(&error).is_none() => EndReason::NoTarget,
             Err(_) => {
                 cells.connection_errors.add(1);
+                cells.failed_connects.add(1);
                 EndReason::TargetFailed
             }
         };
@@ -132,7 +133,7 @@ async fn attempt<S: Stream>(
             pool.balancer.learn(&backend, Outcome::Answered, took, now);
             pool.metrics.workers.of(worker).target_connect.observe(took);
             backend.metrics.connected(worker);
-            account.connect = Some(took);
+            account.connects(took, now);
             backend.answered(started)
         }
         Err(error) => {

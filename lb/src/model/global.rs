@@ -60,6 +60,8 @@ pub enum AccessLogFormat {
     Json,
     /// The combined format of Apache and nginx.
     Combined,
+    /// The fifteen fields of Classic ELB.
+    ElbClassic,
 }
 
 impl Default for Global {

@@ -34,6 +34,7 @@ pub(super) async fn attempt<S: Stream>(
 ) -> Result<Reached, Failure> {
     let Chosen { front, in_flight, address } = chosen;
     let (pool, backend) = (&front.frontend.pool, in_flight.backend());
+    let cells = front.group_cells(client.local.worker);
     // What must not be sent twice is worth a system call that shows whether the target has just closed.
     let thoroughly = !desk.request.method.is_idempotent();
     // A request that failed once goes over a new connection: old ones may have died together.
@@ -47,20 +48,26 @@ pub(super) async fn attempt<S: Stream>(
             let greeting = client.greeting(&pool.group);
             let connecting = backend.map(|backend| Box::pin(client.local.connect(pool, backend, address, &greeting)));
             let Some(connecting) = connecting else { return Err(Failure::NoTarget) };
-            let link = connecting.await.map_err(|error| connect_failure(&error))?;
+            let connected = connecting.await.map_err(|error| connect_failure(&error));
+            let is_failed = connected.as_ref().is_err_and(|failure| failure.of_connection().is_some());
+            cells.failed_connects.add(u64::from(is_failed));
+            let link = connected?;
             account.connect = Some(started.elapsed());
             link
         }
     };
     let mut exchange = Exchange::new(client, desk, &mut link, &front, Upload::Sending);
-    exchange.answer().await?;
+    let answered = exchange.answer().await;
     let (upload, sent_at) = (exchange.upload, exchange.sent_at);
     let now = Instant::now();
-    account.first_byte_at = Some(now);
+    answered.inspect_err(|failure| account.remains_unanswered(*failure, sent_at, now))?;
+    let status = desk.response.status;
+    account.is_answered(status, sent_at, now);
     let waited = now.saturating_duration_since(sent_at.unwrap_or(now));
-    pool.metrics.workers.of(client.local.worker).target_response.observe(waited);
-    link.backend.metrics.answered(client.local.worker, CodeClass::of(desk.response.status));
-    let outcome = if desk.response.status < 500 { Outcome::Answered } else { Outcome::Error };
+    cells.target_response.observe(waited);
+    cells.answers.add(CodeClass::of(status));
+    link.backend.metrics.answered(client.local.worker, CodeClass::of(status));
+    let outcome = if status < 500 { Outcome::Answered } else { Outcome::Error };
     // Who answered before it had the whole request has not shown how long it takes.
     if sent_at.is_some() || outcome == Outcome::Error {
         pool.balancer.learn(&link.backend, outcome, waited, now);

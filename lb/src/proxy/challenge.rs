@@ -35,7 +35,7 @@ pub(super) async fn answer<S: Stream>(
     desk.up.buffer.consume(request.head_len);
     account.status = Some(200);
     account.end = EndReason::Refused;
-    front.cells(client.local.worker).lb_response(200);
+    front.count_own_answer(client.local.worker, 200);
     let sent = send_own(client, desk).await;
     Some(sent.map(|()| if keeps { Next::Request } else { Next::Linger }))
 }

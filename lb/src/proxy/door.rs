@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use crate::http1::HeadLimits;
 use crate::state::{Frontend, Snapshot};
-use crate::telemetry::ListenerCells;
+use crate::telemetry::{CodeClass, GroupCells, ListenerCells, NoncompliantClass};
 
 /// A listening socket's side of the connections that came in there. It outlives snapshots and renamings.
 pub(crate) struct Door {
@@ -56,6 +56,23 @@ impl Front {
     /// What one worker counts of the listener.
     pub(crate) fn cells(&self, worker: usize) -> &ListenerCells {
         self.frontend.metrics.workers.of(worker)
+    }
+
+    /// Counts an answer that elbow made itself: for the listener, and for its group, which may outlive it.
+    pub(super) fn count_own_answer(&self, worker: usize, status: u16) {
+        self.cells(worker).lb_response(status);
+        self.group_cells(worker).lb_responses.add(CodeClass::of(status));
+    }
+
+    /// Counts a request that is not compliant, for the same two.
+    pub(super) fn count_noncompliant(&self, worker: usize, class: NoncompliantClass) {
+        self.cells(worker).noncompliant(class);
+        self.group_cells(worker).noncompliant.add(1);
+    }
+
+    /// What one worker counts of the listener's group.
+    pub(super) fn group_cells(&self, worker: usize) -> &GroupCells {
+        self.frontend.pool.metrics.workers.of(worker)
     }
 }
 

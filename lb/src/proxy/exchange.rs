@@ -33,6 +33,10 @@ pub(super) struct Exchange<'a, S> {
     pub(super) upload: Upload,
     /// When the request had been sent to its end.
     pub(super) sent_at: Option<Instant>,
+    /// When it was seen that the client had been sent some of the answer.
+    pub(super) first_written_at: Option<Instant>,
+    /// What the client had been sent before.
+    written_before: u64,
     interim_count: u32,
     upload_pace: Pace,
     download_pace: Pace,
@@ -60,6 +64,7 @@ impl<'a, S: Stream> Exchange<'a, S> {
         upload: Upload,
     ) -> Self {
         let rate = front.frontend.listener.body_rate_min_bytes;
+        let written_before = desk.down.written_bytes;
         Self {
             client,
             desk,
@@ -67,6 +72,8 @@ impl<'a, S: Stream> Exchange<'a, S> {
             front,
             upload,
             sent_at: None,
+            first_written_at: None,
+            written_before,
             interim_count: 0,
             upload_pace: Pace::new(rate),
             download_pace: Pace::new(rate),
@@ -213,6 +220,9 @@ impl<'a, S: Stream> Exchange<'a, S> {
             let now = Instant::now();
             if self.upload == Upload::Sent {
                 self.sent_at.get_or_insert(now);
+            }
+            if self.desk.down.written_bytes > self.written_before {
+                self.first_written_at.get_or_insert(now);
             }
             match self.limits(waits_for_answer, now) {
                 Ok(due) => self.client.deadline.set(due),

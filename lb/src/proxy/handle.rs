@@ -123,7 +123,9 @@ async fn deliver<S: Stream>(
 ) -> Result<Next, Failure> {
     let Reached { front, mut link, upload } = reached;
     let mut exchange = Exchange::new(client, desk, &mut link, &front, upload);
-    exchange.relay().await?;
+    let relayed = exchange.relay().await;
+    account.first_sent_at = exchange.first_written_at;
+    relayed?;
     let is_uploaded = exchange.finish().await == Upload::Sent;
     client.tether.release();
     let now = Instant::now();
@@ -187,7 +189,7 @@ async fn fail<S: Stream>(
     let id = desk.request_id.bytes(desk.up.buffer.whole());
     answer.write(&mut desk.down.out.head, failure, id, connection, is_head);
     account.status = Some(answer.status);
-    front.cells(client.local.worker).lb_response(answer.status);
+    front.count_own_answer(client.local.worker, answer.status);
     match send_own(client, desk).await {
         Ok(()) if keeps => Next::Request,
         Ok(()) => Next::Linger,
@@ -207,7 +209,7 @@ fn note<S: Stream>(client: &Client<S>, front: &Front, failure: Failure) {
         "malformed" => NoncompliantClass::Severe,
         _ => return,
     };
-    front.cells(client.local.worker).noncompliant(class);
+    front.count_noncompliant(client.local.worker, class);
 }
 
 /// Sends what is staged for the client and is not a target's.

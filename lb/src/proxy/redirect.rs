@@ -7,7 +7,7 @@ use super::door::Front;
 use super::error::Failure;
 use super::handle::{may_keep, send_own};
 use super::headers;
-use crate::http1::{BodyFraming, Connection, Method, write_own_response};
+use crate::http1::{BodyFraming, Connection, Method, host_without_port, write_own_response};
 use crate::stream::Stream;
 use crate::telemetry::EndReason;
 
@@ -38,7 +38,7 @@ pub(super) async fn redirect<S: Stream>(
     desk.up.buffer.consume(request.head_len);
     account.status = Some(status);
     account.end = EndReason::Refused;
-    front.cells(client.local.worker).lb_response(status);
+    front.count_own_answer(client.local.worker, status);
     send_own(client, desk).await?;
     Ok(if keeps { Next::Request } else { Next::Linger })
 }
@@ -46,7 +46,7 @@ pub(super) async fn redirect<S: Stream>(
 /// The same over https. The path is told as it came.
 fn location(host: &[u8], port: u16, path: &[u8]) -> Vec<u8> {
     let mut location = b"https://".to_vec();
-    location.extend_from_slice(without_port(host));
+    location.extend_from_slice(host_without_port(host));
     if port != HTTPS_PORT {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
@@ -55,12 +55,6 @@ fn location(host: &[u8], port: u16, path: &[u8]) -> Vec<u8> {
     }
     location.extend_from_slice(if path == b"*" { b"" } else { path });
     location
-}
-
-fn without_port(host: &[u8]) -> &[u8] {
-    let name_ends = host.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
-    let colon = host[name_ends..].iter().position(|byte| *byte == b':');
-    colon.map_or(host, |colon| &host[..name_ends + colon])
 }
 
 #[cfg(test)]

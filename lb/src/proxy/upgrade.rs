@@ -49,7 +49,11 @@ pub(super) async fn tunnel<S: Stream>(
         let moved = desk.up.read_bytes + desk.up.written_bytes + desk.down.read_bytes + desk.down.written_bytes;
         if moved != moved_before {
             moved_before = moved;
-            client.deadline.set(Some(Instant::now() + idle_timeout));
+            let now = Instant::now();
+            if desk.down.written_bytes > 0 {
+                account.first_sent_at.get_or_insert(now);
+            }
+            client.deadline.set(Some(now + idle_timeout));
         }
         client.poll_end(cx).map(drop)
     })

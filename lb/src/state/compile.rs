@@ -204,6 +204,9 @@ fn frontends(
     credentials: &Credentials,
     previous: Option<&Snapshot>,
 ) -> BTreeMap<ListenerName, Arc<Frontend>> {
+    let balancers = wanted.config.load_balancers.values().map(|held| &held.wanted);
+    let owners: BTreeMap<_, _> =
+        balancers.flat_map(|owner| owner.listeners.iter().map(move |name| (name, &owner.id.name))).collect();
     let frontend = |(name, held): (&ListenerName, &Arc<Held<Listener>>)| {
         let pool = pools.get(&held.wanted.forward)?;
         let socket = wanted.sockets.get(name)?;
@@ -213,12 +216,15 @@ fn frontends(
         let tls = secured::terminator(&held.wanted, &wanted.config, credentials, old_tls);
         let same = same_listener.filter(|old| Arc::ptr_eq(&old.pool, pool) && Arc::ptr_eq(&old.socket, socket));
         let same = same.filter(|old| old.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr));
+        let load_balancer = owners.get(name).map(|owner| Arc::clone(owner));
+        let same = same.filter(|old| old.load_balancer == load_balancer);
         if let Some(old) = same {
             return Some((name.clone(), Arc::clone(old)));
         }
         let same_route = old.filter(|old| old.pool.forward.target_group == pool.forward.target_group);
         let frontend = Frontend {
             listener: same_listener.map_or_else(|| held.wanted.clone().into(), |old| Arc::clone(&old.listener)),
+            load_balancer,
             socket: Arc::clone(socket),
             tls,
             pool: Arc::clone(pool),

@@ -45,6 +45,8 @@ pub struct Snapshot {
 pub struct Frontend {
     /// As it is wanted.
     pub listener: Arc<Listener>,
+    /// The name of the load balancer that it was made for.
+    pub load_balancer: Option<Arc<str>>,
     /// The sockets it accepts from.
     pub socket: Arc<BoundSocket>,
     /// What it shakes hands with, where it speaks TLS.

@@ -4,6 +4,7 @@
 //! Not here: what a line looks like (`format_*`), writing and buffering (`writer`).
 
 mod format_combined;
+mod format_elb_classic;
 mod format_json;
 mod writer;
 
@@ -37,6 +38,10 @@ pub struct AccessRecord {
     pub client: SocketAddr,
     /// The listener that took it.
     pub listener: ListenerName,
+    /// The load balancer that the listener was made for.
+    pub load_balancer: Option<Arc<str>>,
+    /// Where the listener is bound; where a request names no host, the address that its client connected to.
+    pub destination: SocketAddr,
     /// What the request is called: its `X-Request-Id`.
     pub request_id: Box<[u8]>,
     /// The method. Empty when the head was not understood.
@@ -55,16 +60,24 @@ pub struct AccessRecord {
     pub tls_server_name: Option<Box<str>>,
     /// The status of the answer; none when the client left before one began.
     pub status: Option<u16>,
+    /// The status of the target's answer, whatever the client was told.
+    pub target_status: Option<u16>,
     /// Bytes received from the client, head and body.
     pub received_bytes: u64,
+    /// Bytes received from the client, body alone.
+    pub received_body_bytes: u64,
     /// Bytes sent to the client, head and body.
     pub sent_bytes: u64,
     /// Bytes sent to the client, body alone.
     pub sent_body_bytes: u64,
     /// From the first byte of the request to the last of the answer.
     pub duration: Duration,
+    /// Until the request had been sent to the target that answered; of a stream, until its first byte was.
+    pub sent: Option<Duration>,
     /// From the first byte of the request to the first byte of the target's answer.
     pub first_byte: Option<Duration>,
+    /// Until the client was sent the first byte of the target's answer.
+    pub first_sent: Option<Duration>,
     /// How long connecting to the target took; none when a kept connection was used.
     pub connect: Option<Duration>,
     /// The group that was to answer.
@@ -258,6 +271,7 @@ fn open(settings: &model::AccessLog) -> io::Result<Sink> {
     let format = match settings.format {
         AccessLogFormat::Json => format_json::write_line,
         AccessLogFormat::Combined => format_combined::write_line,
+        AccessLogFormat::ElbClassic => format_elb_classic::write_line,
     };
     Ok(Sink { output, format })
 }

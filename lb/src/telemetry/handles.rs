@@ -296,6 +296,8 @@ pub struct GroupMetrics {
     pub probes_passed: Counter,
     /// Probes that failed; the checker writes it.
     pub probes_failed: Counter,
+    /// Probes that failed because there was no connection; the checker writes it.
+    pub probes_unconnected: Counter,
     /// How often a target was taken out for failing requests; the publisher writes it.
     pub ejections: Counter,
 }
@@ -317,6 +319,16 @@ pub struct GroupCells {
     pub spillover: Counter,
     /// Requests sent to unhealthy targets because none was healthy.
     pub failed_open: Counter,
+    /// Answers of targets, by class: also those of targets that are gone.
+    pub answers: ByClass,
+    /// Requests that were sent to a target and that none answered.
+    pub unanswered: Counter,
+    /// Connections to targets that could not be made.
+    pub failed_connects: Counter,
+    /// Answers made by elbow to requests for this group, by class: also those of listeners that are gone.
+    pub lb_responses: ByClass,
+    /// Requests for this group that were not compliant: also those to listeners that are gone.
+    pub noncompliant: Counter,
     /// TLS handshakes with targets, by [`TargetHandshake`].
     pub tls_handshakes: [Counter; TargetHandshake::LABELS.len()],
     /// Requests that stickiness had a say in, by [`StickyResult`].
@@ -361,6 +373,7 @@ impl GroupMetrics {
             workers: Sharded::new(workers),
             probes_passed: Counter::default(),
             probes_failed: Counter::default(),
+            probes_unconnected: Counter::default(),
             ejections: Counter::default(),
         }
     }

@@ -51,6 +51,7 @@ fn snapshot(want: &Want) -> Snapshot {
     *frontend = Arc::new(Frontend {
         tls: None,
         listener: Arc::clone(&frontend.listener),
+        load_balancer: None,
         socket: Arc::clone(&frontend.socket),
         pool: Arc::new(pool),
         metrics: Arc::clone(&frontend.metrics),

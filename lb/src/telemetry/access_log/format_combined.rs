@@ -52,7 +52,7 @@ fn quoted(line: &mut Vec<u8>, value: Option<&[u8]>) {
     line.push(b'"');
 }
 
-fn escape(line: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn escape(line: &mut Vec<u8>, value: &[u8]) {
     for &byte in value {
         match byte {
             b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
