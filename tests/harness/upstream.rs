@@ -132,15 +132,25 @@ pub struct Upstream {
 impl Upstream {
     /// One that answers every request as `script` says.
     pub async fn start(script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        Self::start_at(own_address(), script)
+        Self::on_port(0, script).await
+    }
+
+    /// The same on a port that it shares with others, each at an address of its own.
+    pub async fn on_port(port: u16, script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::at(SocketAddr::new(own_address(), port), script).await
+    }
+
+    /// The same at an address that is not its alone.
+    pub async fn at(address: SocketAddr, script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::start_at(address, script)
     }
 
     /// One that answers at every loopback address, all at the same port.
     pub async fn everywhere(script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        Self::start_at(Ipv4Addr::UNSPECIFIED.into(), script)
+        Self::start_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), script)
     }
 
-    fn start_at(address: IpAddr, script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+    fn start_at(address: SocketAddr, script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
         let shared = Shared {
             script: Arc::new(script),
             health: Arc::new(|_| 200),
@@ -152,8 +162,7 @@ impl Upstream {
             gone: 0,
             failures: VecDeque::new(),
         };
-        let mut upstream =
-            Self { address: SocketAddr::new(address, 0), shared: Arc::new(Mutex::new(shared)), serving: None };
+        let mut upstream = Self { address, shared: Arc::new(Mutex::new(shared)), serving: None };
         upstream.start_again();
         upstream
     }
