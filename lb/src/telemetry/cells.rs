@@ -67,6 +67,11 @@ impl Histogram {
         self.buckets[index].get()
     }
 
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(Counter::get).sum()
+    }
+
     /// The sum of all durations, in microseconds.
     pub fn sum_us(&self) -> u64 {
         self.sum_us.get()

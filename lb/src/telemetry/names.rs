@@ -101,6 +101,26 @@ metrics! {
         "Targets that stay for a while although the source no longer shows them, because so many are missing at once.";
     DISCOVERY_ERRORS: Counter "elbow_discovery_errors_total" { "target_group", "source" }
         "Looks for targets that failed, and changed nothing.";
+    ELB_REQUESTS: Counter "elbow_elb_request_count_total" { "account", "region", "load_balancer" }
+        "Requests sent to instances and connections made to them for streams (RequestCount).";
+    ELB_LATENCY: Histogram "elbow_elb_latency_seconds" { "account", "region", "load_balancer" }
+        "From a request sent to an instance to the first of its answer; of streams, connecting (Latency).";
+    ELB_CODE_BACKEND: Counter "elbow_elb_http_code_backend_total" { "account", "region", "load_balancer", "code_class" }
+        "Answers made by instances, by class (HTTPCode_Backend_2XX and so on).";
+    ELB_CODE_ELB: Counter "elbow_elb_http_code_elb_total" { "account", "region", "load_balancer", "code_class" }
+        "Errors answered by elbow itself, by class (HTTPCode_ELB_4XX, HTTPCode_ELB_5XX).";
+    ELB_BACKEND_CONNECTION_ERRORS: Counter "elbow_elb_backend_connection_errors_total" { "account", "region", "load_balancer" }
+        "Connections to instances that could not be made, those of health checks among them (BackendConnectionErrors).";
+    ELB_SURGE_QUEUE_LENGTH: Gauge "elbow_elb_surge_queue_length" { "account", "region", "load_balancer" }
+        "Requests and connections that wait for an instance to have room (SurgeQueueLength).";
+    ELB_SPILLOVER: Counter "elbow_elb_spillover_count_total" { "account", "region", "load_balancer" }
+        "Requests and connections refused because no more may wait (SpilloverCount).";
+    ELB_HEALTHY_HOSTS: Gauge "elbow_elb_healthy_host_count" { "account", "region", "load_balancer" }
+        "Registered instances that are in service (HealthyHostCount).";
+    ELB_UNHEALTHY_HOSTS: Gauge "elbow_elb_unhealthy_host_count" { "account", "region", "load_balancer" }
+        "Registered instances that are out of service (UnHealthyHostCount).";
+    ELB_NONCOMPLIANT: Counter "elbow_elb_noncompliant_request_count_total" { "account", "region", "load_balancer" }
+        "Requests that were not as RFC 7230 has them (DesyncMitigationMode_NonCompliant_Request_Count).";
     PROXY_HEADERS_REFUSED: Counter "elbow_proxy_headers_refused_total" { "listener", "reason" }
         "Connections closed because their PROXY protocol header was missing, malformed, late or from a stranger.";
     CONNECTIONS_REFUSED: Counter "elbow_connections_refused_total" {}

@@ -3,6 +3,8 @@
 //! It walks the snapshot, so that the series of a target, a group or a listener go when it goes. Not here: what is
 //! counted (`handles`), what it is called (`names`).
 
+mod elb;
+
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
@@ -43,6 +45,7 @@ pub fn render(snapshot: &Snapshot, telemetry: &Telemetry, last_apply_success: bo
     for pool in snapshot.groups() {
         group_samples(&mut exposition, pool);
     }
+    elb::samples(&mut exposition, snapshot);
     process_samples(&mut exposition, telemetry);
     exposition.add(names::CONFIG_REVISION, &[], snapshot.config.revision as f64);
     exposition.add(names::CONFIG_LAST_APPLY_SUCCESS, &[], f64::from(last_apply_success));
@@ -167,8 +170,7 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
             out.add(names::STICKY_REQUESTS, &[group, result], count as f64);
         }
     }
-    // Requests do not queue for room yet: a full group answers at once, and counts as spillover.
-    out.add(names::SURGE_QUEUE_LENGTH, &[group], 0.0);
+    out.add(names::SURGE_QUEUE_LENGTH, &[group], surge_queue_length(pool));
     out.add(names::SPILLOVER, &[group], sum(|cells| &cells.spillover));
     out.add(names::FAILED_OPEN, &[group], f64::from(pool.failed_open));
     out.add(names::FAILED_OPEN_REQUESTS, &[group], sum(|cells| &cells.failed_open));
@@ -183,6 +185,11 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
     for same_target in pool.members.chunk_by(|one, other| one.backend.target == other.backend.target) {
         target_samples(out, group, &same_target[0], pool.is_stream());
     }
+}
+
+/// Requests do not queue for room yet: a full group answers at once, and counts as spillover.
+fn surge_queue_length(_pool: &Pool) -> f64 {
+    0.0
 }
 
 fn target_samples(out: &mut Exposition, group: &str, member: &Member, is_stream: bool) {
