@@ -19,6 +19,7 @@ mod discovery;
 mod ejection;
 mod elb_clients;
 mod elb_commands;
+mod elb_figures;
 mod elb_stickiness;
 mod explain;
 mod forwarding;
