@@ -262,6 +262,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
                 ejection,
                 health_check,
                 discovery,
+                zones: Default::default(),
             }
         },
     )

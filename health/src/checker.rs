@@ -264,7 +264,12 @@ impl Watched {
             schedule: Schedule::new(identity, check.wanted.interval),
             judge: Judge::new(verdict),
             doing: Doing::Resting,
-            said: HealthState { verdict, reason: Arc::clone(&member.reason), since: member.since },
+            said: HealthState {
+                verdict,
+                recovering: member.recovering,
+                reason: Arc::clone(&member.reason),
+                since: member.since,
+            },
             failing_since: None,
             seen: 0,
         }
@@ -302,6 +307,7 @@ impl Watched {
             self.failing_since = None;
         }
         let now = SystemTime::now();
+        let recovering = verdict == Verdict::Unhealthy && outcome.is_ok();
         let reason = match (verdict, outcome) {
             (Verdict::Healthy, Ok(())) => format!("passes its check: {}", self.check.probe.describe(self.whom.address)),
             (Verdict::Initial | Verdict::Unhealthy, Err(failure)) => {
@@ -313,13 +319,15 @@ impl Watched {
                 self.failing_since.get_or_insert(now);
                 return None;
             }
-            (Verdict::Initial | Verdict::Unhealthy, Ok(())) => return None,
+            (Verdict::Initial | Verdict::Unhealthy, Ok(())) => {
+                format!("passed its last check; {} in a row make it healthy", wanted.healthy_threshold.get())
+            }
         };
         if verdict == self.said.verdict && reason == *self.said.reason {
             return None;
         }
         let since = if verdict == self.said.verdict { self.said.since } else { now };
-        self.said = HealthState { verdict, reason: reason.into(), since };
+        self.said = HealthState { verdict, recovering, reason: reason.into(), since };
         Some(self.said.clone())
     }
 }

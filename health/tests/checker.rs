@@ -12,6 +12,7 @@ use common::house::{DEADLINE, House};
 use common::{Want, group_name};
 use health::Checker;
 use lb::model::{HealthCheckProtocol, HttpQuestion, Matcher, Threshold};
+use lb::state::Snapshot;
 use lb::state::TargetState::{Draining, Healthy, Initial, Unhealthy, Unused};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -155,6 +156,28 @@ async fn thresholds_turn_a_verdict_and_the_reason_says_why() {
     let probes = probed.probes();
     house.until_state("a", Healthy).await;
     assert!(probed.probes() >= probes + 2);
+}
+
+#[tokio::test]
+async fn a_target_that_recovers_is_told_from_one_that_fails() {
+    let probed = Probed::start().await;
+    let ten = Threshold::new(10).expect("legal");
+    let want = checked(200).set("app", |group| group.health_check.healthy_threshold = ten);
+    let (house, _checker) = start(&want.target("app", "a", &probed.address()));
+    // The first check alone makes a new target healthy, whatever the threshold is.
+    house.until_state("a", Healthy).await;
+    probed.fail(true);
+    house.until_state("a", Unhealthy).await;
+    let recovers =
+        |recovering| move |snapshot: &Snapshot| snapshot.groups().any(|pool| pool.members[0].recovering == recovering);
+    assert!(recovers(false)(&house.live.load()));
+    probed.fail(false);
+    house.until(recovers(true)).await;
+    assert_eq!(house.state("a"), Some(Unhealthy));
+    assert_eq!(house.reason("a"), "passed its last check; 10 in a row make it healthy");
+    probed.fail(true);
+    house.until(recovers(false)).await;
+    assert!(house.reason("a").starts_with("HTTP 503"), "{}", house.reason("a"));
 }
 
 #[tokio::test]

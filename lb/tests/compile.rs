@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use common::balancing::pick;
 use common::{Want, group, group_name, health, id, listener, target};
 use lb::balance::Pick;
-use lb::model::{Change, Forward, GroupName, HeldTarget, Host, ListenerName, Origin, TargetId, WhenAllUnhealthy};
+use lb::model::{
+    Change, Forward, GroupName, HeldTarget, Host, ListenerName, Origin, Target, TargetGroup, TargetId, WhenAllUnhealthy,
+};
 use lb::state::{
     BackendId, EventKind, Member, Now, Observation, Observed, Pool, Snapshot, TargetState, Verdict, compile, difference,
 };
@@ -25,6 +27,7 @@ enum Step {
     DeleteTarget(bool, u8),
     Drain(bool, u8, bool),
     PutGroup(bool, WhenAllUnhealthy),
+    Zones(bool, &'static [&'static str]),
     DeleteGroup(bool),
     Listen(bool, Option<u16>),
     Deafen,
@@ -39,11 +42,13 @@ fn step() -> impl Strategy<Value = Step> {
     let verdict = prop::sample::select(vec![Verdict::Initial, Verdict::Healthy, Verdict::Unhealthy]);
     let fails = prop::sample::select(vec![WhenAllUnhealthy::FailOpen, WhenAllUnhealthy::FailClosed]);
     let weight = prop::sample::select(vec![0u16, 1, 1, 5]);
+    let zones = prop::sample::select(vec![&[] as &[_], &["east"], &["west"], &["east", "west"]]);
     prop_oneof![
         6 => (any::<bool>(), 0u8..4, address, weight).prop_map(|(b, t, a, w)| Step::PutTarget(b, t, a, w)),
         3 => (any::<bool>(), 0u8..4).prop_map(|(b, t)| Step::DeleteTarget(b, t)),
         2 => (any::<bool>(), 0u8..4, any::<bool>()).prop_map(|(b, t, d)| Step::Drain(b, t, d)),
         1 => (any::<bool>(), fails).prop_map(|(b, fails)| Step::PutGroup(b, fails)),
+        3 => (any::<bool>(), zones).prop_map(|(b, zones)| Step::Zones(b, zones)),
         1 => any::<bool>().prop_map(Step::DeleteGroup),
         2 => (any::<bool>(), prop::option::of(90u16..92)).prop_map(|(b, port)| Step::Listen(b, port)),
         1 => Just(Step::Deafen),
@@ -81,7 +86,8 @@ impl History {
         let change = |change: Change| Some(change);
         let wanted = match *step {
             Step::PutTarget(b, t, address, weight) => {
-                let target = target(&format!("t{t}"), address, u64::from(weight));
+                let zone = [None, Some("east"), Some("west")][usize::from(t) % 3].map(Arc::from);
+                let target = Target { zone, ..target(&format!("t{t}"), address, u64::from(weight)) };
                 change(Change::PutTarget(Origin::Api, group_name(name(b)), target))
             }
             Step::DeleteTarget(b, t) => {
@@ -94,6 +100,10 @@ impl History {
                 group.when_all_unhealthy = when_all_unhealthy;
                 change(Change::PutTargetGroup(Origin::Api, group))
             }
+            Step::Zones(b, zones) => self.want.config.groups.get(name(b)).map(|held| {
+                let zones = zones.iter().map(|zone| Arc::from(*zone)).collect();
+                Change::PutTargetGroup(Origin::Api, TargetGroup { zones, ..held.settings.wanted.clone() })
+            }),
             Step::DeleteGroup(b) => change(Change::DeleteTargetGroup(Origin::Api, group_name(name(b)))),
             Step::Listen(b, port) => {
                 let forward = Forward { port, ..Forward::to(group_name(name(b))) };
@@ -111,7 +121,7 @@ impl History {
                 None
             }
             Step::Drained(index) => {
-                let leaving: Vec<_> = members(&self.snapshot).filter(|member| member.leaves_at.is_some()).collect();
+                let leaving: Vec<_> = members(&self.snapshot).filter(|member| ends_at(member).is_some()).collect();
                 if let Some(member) = leaving.get(usize::from(index) % leaving.len().max(1)) {
                     self.observed.take_in(Observation::Drained(member.backend.id));
                 }
@@ -153,6 +163,11 @@ fn members(snapshot: &Snapshot) -> impl Iterator<Item = &Member> {
     snapshot.groups().flat_map(|pool| pool.members.iter())
 }
 
+/// When what is in flight is cut, if it is.
+fn ends_at(member: &Member) -> Option<Instant> {
+    member.leaves_at.or(member.closes_at)
+}
+
 fn used(history: &History, group: &GroupName) -> bool {
     history.want.config.listeners.values().any(|held| held.wanted.forward.target_group == *group)
 }
@@ -165,11 +180,33 @@ fn address(history: &History, held: &HeldTarget) -> Option<SocketAddr> {
     ip.map(|ip| SocketAddr::new(ip, held.declared.address.port.unwrap_or(0)))
 }
 
-/// The state a registered target should be in.
-fn expected_state(history: &History, member: &Member) -> TargetState {
-    if !used(history, &member.backend.group) {
-        return TargetState::Unused;
+/// Until when what is in flight may finish at a registered target whose zone is not served.
+fn expected_close(history: &History, previous: &Snapshot, member: &Member) -> Option<Instant> {
+    let old = members(previous).find(|old| old.backend.id == member.backend.id)?;
+    let drained = history.observed.drained.contains(&old.backend.id);
+    match ends_at(old) {
+        _ if old.state == TargetState::Unused => None,
+        Some(at) => (at > history.now.instant && !drained).then_some(at),
+        None => Some(history.now.instant + DELAY),
     }
+}
+
+/// The state a registered target should be in, and when what is in flight is cut.
+fn expected_state(history: &History, previous: &Snapshot, member: &Member) -> (TargetState, Option<Instant>) {
+    let group = &history.want.config.groups[&member.backend.group].settings.wanted;
+    let zone = member.held.declared.zone.as_ref();
+    if !used(history, &member.backend.group) {
+        return (TargetState::Unused, None);
+    }
+    if !group.zones.is_empty() && zone.is_some_and(|zone| !group.zones.contains(zone)) {
+        let closes_at = expected_close(history, previous, member);
+        return (closes_at.map_or(TargetState::Unused, |_| TargetState::Draining), closes_at);
+    }
+    (open_state(history, member), None)
+}
+
+/// The state of a target that is used, in a zone that is served.
+fn open_state(history: &History, member: &Member) -> TargetState {
     if member.held.adjusted.draining {
         return TargetState::Draining;
     }
@@ -204,11 +241,13 @@ fn check_members(history: &History, previous: &Snapshot) {
             let member = snapshot.member(name, id).expect("what is registered is a member");
             assert_eq!((&member.held, member.leaves_at), (held, None));
             assert_eq!(member.backend.address, address(history, held));
-            assert_eq!(member.state, expected_state(history, member));
+            assert_eq!((member.state, member.closes_at), expected_state(history, previous, member));
             // The same target at the same address is the same backend, but for one that was of no use before.
             let run = previous.pool_of(name).map_or(&[][..], |pool| pool.members_of(id));
             let same = run.iter().find(|old| old.backend.address == member.backend.address);
-            let stale = same.is_some_and(|old| old.state == TargetState::Unused && member.state != TargetState::Unused);
+            let was_used = previous.pool_of(name).is_some_and(|pool| pool.used);
+            let is_used = !was_used && used(history, name);
+            let stale = same.is_some_and(|old| old.state == TargetState::Unused) && is_used;
             assert_eq!(same.is_some_and(|old| Arc::ptr_eq(&old.backend, &member.backend)), same.is_some() && !stale);
             if same.is_none() || stale {
                 assert!(member.backend.id >= previous.next_backend);
@@ -235,11 +274,11 @@ fn check_leaving(history: &History, previous: &Snapshot) {
             None if old.state == TargetState::Unused && new.is_none() => assert!(used(history, &old.backend.group)),
             None => {
                 let new = new.expect("what was registered leaves by draining");
-                assert_eq!((new.state, new.leaves_at), (TargetState::Draining, Some(now + DELAY)));
+                assert_eq!((new.state, new.leaves_at), (TargetState::Draining, old.closes_at.or(Some(now + DELAY))));
             }
         }
     }
-    assert_eq!(snapshot.wake_at, members(snapshot).filter_map(|member| member.leaves_at).min());
+    assert_eq!(snapshot.wake_at, members(snapshot).filter_map(ends_at).min());
     let groups: HashSet<_> = snapshot.groups().map(|pool| pool.forward.target_group.clone()).collect();
     let leaving = members(snapshot).map(|member| member.backend.group.clone());
     assert_eq!(groups, history.want.config.groups.keys().cloned().chain(leaving).collect());
@@ -278,7 +317,11 @@ fn check_pools(history: &History) {
 /// Which group a step could touch, if it can touch one only.
 fn touches(step: &Step) -> Option<&'static str> {
     match step {
-        Step::PutTarget(b, ..) | Step::DeleteTarget(b, _) | Step::Drain(b, ..) | Step::PutGroup(b, _) => Some(name(*b)),
+        Step::PutTarget(b, ..)
+        | Step::DeleteTarget(b, _)
+        | Step::Drain(b, ..)
+        | Step::PutGroup(b, _)
+        | Step::Zones(b, _) => Some(name(*b)),
         _ => None,
     }
 }
@@ -310,7 +353,7 @@ fn check_kept(history: &History, previous: &Snapshot, step: &Step) {
     let again = compile(&history.want.wanted(), &history.observed, Some(&history.snapshot), history.now);
     assert_eq!(again.generation, history.snapshot.generation + 1);
     let drained = members(&history.snapshot).any(|member| {
-        member.leaves_at.is_some_and(|at| at <= history.now.instant)
+        ends_at(member).is_some_and(|at| at <= history.now.instant)
             || history.observed.drained.contains(&member.backend.id)
     });
     if !drained {

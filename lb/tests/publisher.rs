@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::house::{DEADLINE, House};
-use common::{Want, group_name, healthy, id};
+use common::{Want, group_name, healthy, id, target};
+use lb::model::{Change, Origin, Target};
 use lb::state::{Admission, EventKind, Observation, TargetState};
 
 #[tokio::test]
@@ -71,6 +72,46 @@ async fn registering_again_calls_the_leaving_off() {
     assert_eq!(house.state("a"), Some(TargetState::Healthy));
     drop(work);
     tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(house.state("a"), Some(TargetState::Healthy));
+}
+
+#[tokio::test]
+async fn in_a_zone_that_is_closed_what_is_in_flight_may_finish() {
+    let zones = |zones: &[&str]| {
+        let zones = zones.iter().map(|zone| Arc::from(*zone)).collect();
+        let in_zone = |id: &str, zone: &str| {
+            let target = Target { zone: Some(zone.into()), ..target(id, "127.0.0.1:1", 1) };
+            Change::PutTarget(Origin::Api, group_name("app"), target)
+        };
+        let want = Want::new().listener("web", "app").with(&in_zone("a", "east")).with(&in_zone("b", "west"));
+        want.set("app", |group| group.zones = zones)
+    };
+    let (east, both) = (zones(&["east"]), zones(&["east", "west"]));
+    let house = House::start(&both);
+    for id in ["a", "b"] {
+        house.observer.observe(Observation::Health(house.backend(id).id, healthy()));
+    }
+    house.until_state("b", TargetState::Healthy).await;
+    let backend = house.backend("b");
+    let work = backend.begin(0).expect("takes work");
+    house.publish(&east).await;
+    assert_eq!((house.state("b"), backend.admission()), (Some(TargetState::Draining), Admission::None));
+    assert_eq!(house.reason("b"), "its zone west is not served: what is in flight has 300s to finish");
+    house.publish(&both).await;
+    assert_eq!((house.state("b"), backend.admission()), (Some(TargetState::Healthy), Admission::All));
+    house.publish(&east).await;
+    drop(work);
+    house.until_state("b", TargetState::Unused).await;
+    assert_eq!((house.reason("b").as_str(), backend.admission()), ("its zone west is not served", Admission::Gone));
+    // What its checks say is known all along.
+    house.publish(&both).await;
+    assert_eq!((house.state("b"), backend.admission()), (Some(TargetState::Healthy), Admission::All));
+    assert_eq!(house.backend("b").id, backend.id);
+    // Its time may be over sooner.
+    let _work = backend.begin(0).expect("takes work");
+    house.publish(&east.delay("app", Duration::from_millis(50))).await;
+    house.until_state("b", TargetState::Unused).await;
+    assert_eq!(backend.admission(), Admission::Gone);
     assert_eq!(house.state("a"), Some(TargetState::Healthy));
 }
 

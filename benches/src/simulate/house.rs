@@ -60,7 +60,12 @@ impl House {
         let changes = (from..from + count).map(put).collect::<Result<Vec<_>>>()?;
         self.wanted.config = Arc::new(self.wanted.config.apply_all(&changes)?);
         self.compile(now);
-        let healthy = HealthState { verdict: Verdict::Healthy, reason: "simulated".into(), since: self.now(now).wall };
+        let healthy = HealthState {
+            verdict: Verdict::Healthy,
+            recovering: false,
+            reason: "simulated".into(),
+            since: self.now(now).wall,
+        };
         for member in self.pool()?.members.clone().iter() {
             self.observed.take_in(Observation::Health(member.backend.id, healthy.clone()));
         }

@@ -170,6 +170,8 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         send_proxy: reader.or("send_proxy", default.send_proxy, |value| SEND_PROXY.parse(value)),
         on_down: reader.or("on_down", default.on_down, |value| ON_DOWN.parse(value)),
         health_check,
+        // Zones are enabled through the ELB API alone.
+        zones: default.zones,
         name: name?,
     };
     refuse_what_has_no_place(reader, &group);

@@ -153,7 +153,8 @@ impl House {
     pub(crate) fn observe(&self, group: &str, id: &str, verdict: Verdict) {
         let (group, id) = (GroupName::parse(group).unwrap(), TargetId::parse(id).unwrap());
         let backend = self.live.load().member(&group, &id).unwrap().backend.id;
-        let health = HealthState { verdict, reason: "a test says so".into(), since: SystemTime::now() };
+        let health =
+            HealthState { verdict, recovering: false, reason: "a test says so".into(), since: SystemTime::now() };
         self.observer.observe(Observation::Health(backend, health));
     }
 

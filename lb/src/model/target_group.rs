@@ -1,6 +1,8 @@
 //! A target group: how its targets are reached, checked, chosen and let go. Its targets stand beside it, in
 //! [`super::Group`], because they have owners of their own.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Discovery, Ejection, GroupName, HashKey, HealthCheck, HealthCheckProtocol, Stickiness, TargetTls};
@@ -48,6 +50,8 @@ pub struct TargetGroup {
     pub health_check: HealthCheck,
     /// Where more of its targets are found, if anywhere.
     pub discovery: Option<Discovery>,
+    /// The zones whose targets take traffic; none: it matters to nobody. Load balancers of the ELB API have some.
+    pub zones: BTreeSet<Arc<str>>,
 }
 
 impl TargetGroup {
@@ -74,7 +78,13 @@ impl TargetGroup {
             ejection: Ejection::default(),
             health_check: HealthCheck::new(HealthCheckProtocol::Tcp),
             discovery: None,
+            zones: BTreeSet::new(),
         }
+    }
+
+    /// Whether targets in a zone take traffic. One whose zone nobody knows always does.
+    pub fn serves(&self, zone: Option<&str>) -> bool {
+        self.zones.is_empty() || zone.is_none_or(|zone| self.zones.contains(zone))
     }
 
     /// Whether targets are spoken to over TLS, be it in traffic or in checks.

@@ -93,7 +93,7 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
         }
     }
     let frontends = frontends(wanted, &pools, &credentials, previous);
-    let deadline = |member: &Member| member.leaves_at.or_else(|| member.standing.ends_at());
+    let deadline = |member: &Member| member.leaves_at.or(member.closes_at).or_else(|| member.standing.ends_at());
     let members = pools.values().flat_map(|pool| pool.members.iter()).filter_map(deadline);
     let slow = pools.values().filter_map(|pool| pool.slow_until);
     let wake_at = members.chain(slow).min();

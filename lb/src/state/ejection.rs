@@ -200,7 +200,7 @@ pub(super) fn stand(roll: &Roll<'_>) -> Standings {
     if settings.failures == 0 || !roll.used || (roll.observed.streaks.is_empty() && all_good()) {
         return Standings::new();
     }
-    let has_share = |held: &HeldTarget| held.weight().get() > 0 && !held.adjusted.draining;
+    let has_share = |held: &HeldTarget| held.weight().get() > 0 && !held.adjusted.draining && roll.serves(held);
     let places = group.targets.values().filter(|held| has_share(held)).count() / 2;
     let seat = |member: &Member| {
         let id = member.backend.id;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ejection::{Standings, is_due, stand};
 use super::slow_start;
@@ -63,15 +63,22 @@ impl Roll<'_> {
 
     fn member_untouched(&self, member: &Member) -> bool {
         if member.leaves_at.is_some() {
-            return !self.has_left(member);
+            return !self.is_over(member);
         }
         let same_address = self.address_of(&member.held) == member.backend.address;
+        if member.closes_at.is_some_and(|_| self.is_over(member)) {
+            return false;
+        }
         let same_state = match (member.state, self.observed.health.get(&member.backend.id)) {
-            (TargetState::Unused, _) => true,
-            (TargetState::Draining, _) => self.verdict_on(&member.backend) == member.verdict,
+            (TargetState::Unused, _) if !self.used => true,
+            (TargetState::Unused | TargetState::Draining, _) => {
+                let recovering = self.is_recovering(&member.backend);
+                (self.verdict_on(&member.backend), recovering) == (member.verdict, member.recovering)
+            }
             (_, Some(health)) if member.backend.address.is_some() => {
                 let (state, reason, since) = seen(health, member.standing);
-                state == member.state && reason.as_str() == &*member.reason && since == member.since
+                let same_words = reason.as_str() == &*member.reason && since == member.since;
+                state == member.state && same_words && health.recovering == member.recovering
             }
             (state, _) => state == TargetState::Initial,
         };
@@ -116,9 +123,11 @@ impl Roll<'_> {
         members
     }
 
-    /// Whether a target was of no use before and is now: what was known of it is stale, so it starts as a new one.
+    /// Whether no listener led to a target before and one does now: what was known of it is stale, so it starts as a new
+    /// one.
     fn used_again(&self, member: &Member) -> bool {
-        self.used && member.state == TargetState::Unused
+        let was_used = self.pool.is_some_and(|pool| pool.used);
+        self.used && !was_used && member.state == TargetState::Unused
     }
 
     /// The wanted target that keeps a member's backend, if there is one.
@@ -145,7 +154,11 @@ impl Roll<'_> {
         standing: Standing,
         before: Option<&Member>,
     ) -> Member {
-        let (state, reason, since) = self.state_of(held, &backend, standing);
+        let closes_at = self.closes_at(held, before.filter(|before| before.backend.id == backend.id));
+        let (state, reason, since) = match closes_at {
+            Some(_) => (TargetState::Draining, self.closing(held), None),
+            None => self.state_of(held, &backend, standing),
+        };
         let kept = before.filter(|before| before.state == state && before.leaves_at.is_none());
         let slow_since = kept.map_or_else(|| slow_start::begins(self, before, state), |kept| kept.slow_since);
         let since = since.or(kept.map(|kept| kept.since)).unwrap_or(self.now.wall);
@@ -154,13 +167,46 @@ impl Roll<'_> {
             (Reason::Ours(ours), Some(kept)) if *ours == *kept.reason => Arc::clone(&kept.reason),
             (Reason::Ours(ours), _) => ours.into(),
         };
-        let verdict = self.verdict_on(&backend);
-        Member { held: Arc::clone(held), backend, state, reason, since, verdict, slow_since, standing, leaves_at: None }
+        let (verdict, recovering) = (self.verdict_on(&backend), self.is_recovering(&backend));
+        let (held, leaves_at) = (Arc::clone(held), None);
+        Member { held, backend, state, reason, since, verdict, recovering, slow_since, standing, leaves_at, closes_at }
+    }
+
+    /// Whether targets of its zone take traffic.
+    pub(super) fn serves(&self, held: &HeldTarget) -> bool {
+        self.group.is_none_or(|group| group.settings.wanted.serves(held.declared.zone.as_deref()))
+    }
+
+    /// Until when what is in flight at a wanted target may finish whose zone is not served any more. What is back while
+    /// it leaves has no more time than it had; of no use before, it has none.
+    fn closes_at(&self, held: &HeldTarget, before: Option<&Member>) -> Option<Instant> {
+        let before = before.filter(|before| before.state != TargetState::Unused)?;
+        if !self.used || self.serves(held) {
+            return None;
+        }
+        match before.closes_at.or(before.leaves_at) {
+            Some(_) if self.is_over(before) => None,
+            Some(at) => Some(at),
+            None => Some(self.now.instant + self.delay().min(LEAVING_MAX)),
+        }
+    }
+
+    fn closing(&self, held: &HeldTarget) -> Reason<'_> {
+        let delay = self.delay();
+        Reason::Ours(format!("{}: what is in flight has {delay:?} to finish", Self::not_served(held)).into())
+    }
+
+    fn not_served(held: &HeldTarget) -> String {
+        format!("its zone {} is not served", held.declared.zone.as_deref().unwrap_or_default())
     }
 
     fn verdict_on(&self, backend: &Backend) -> Verdict {
         let health = self.observed.health.get(&backend.id).filter(|_| backend.address.is_some());
         health.map_or(Verdict::Initial, |health| health.verdict)
+    }
+
+    fn is_recovering(&self, backend: &Backend) -> bool {
+        self.observed.health.get(&backend.id).is_some_and(|health| health.recovering)
     }
 
     fn state_of(
@@ -171,6 +217,9 @@ impl Roll<'_> {
     ) -> (TargetState, Reason<'_>, Option<SystemTime>) {
         if !self.used {
             return (TargetState::Unused, Reason::ours("no listener forwards to its target group"), None);
+        }
+        if !self.serves(held) {
+            return (TargetState::Unused, Reason::Ours(Self::not_served(held).into()), None);
         }
         if held.adjusted.draining {
             return (TargetState::Draining, Reason::ours("drained: takes no new work but what is sticky to it"), None);
@@ -191,14 +240,13 @@ impl Roll<'_> {
     /// A target that is not wanted any more, or not at this address, until nothing is in flight or its time is over.
     fn leaving(&self, member: &Member, moved: bool) -> Option<Member> {
         if member.leaves_at.is_some() {
-            return (!self.has_left(member)).then(|| member.clone());
+            return (!self.is_over(member)).then(|| member.clone());
         }
         // Nothing was ever sent to what had no address; and what was of no use finishes unwatched.
         if member.backend.address.is_none() || (moved && self.used_again(member)) {
             return None;
         }
-        let delay = self.group.map(|group| group.settings.wanted.deregistration_delay);
-        let delay = delay.or(self.pool.map(|pool| pool.group.deregistration_delay)).unwrap_or_default();
+        let delay = self.delay();
         let what = if moved { "its address changed" } else { "deregistered" };
         Some(Member {
             held: Arc::clone(&member.held),
@@ -207,14 +255,24 @@ impl Roll<'_> {
             reason: format!("{what}: what is in flight has {delay:?} to finish").into(),
             since: self.now.wall,
             verdict: member.verdict,
+            recovering: member.recovering,
             slow_since: None,
             standing: member.standing,
-            leaves_at: Some(self.now.instant + delay.min(LEAVING_MAX)),
+            // Who was leaving anyhow has no more time than it had.
+            leaves_at: member.closes_at.or(Some(self.now.instant + delay.min(LEAVING_MAX))),
+            closes_at: None,
         })
     }
 
-    fn has_left(&self, member: &Member) -> bool {
-        let over = member.leaves_at.is_some_and(|at| at <= self.now.instant);
+    /// How long what is in flight at a target that leaves may take.
+    fn delay(&self) -> Duration {
+        let delay = self.group.map(|group| group.settings.wanted.deregistration_delay);
+        delay.or(self.pool.map(|pool| pool.group.deregistration_delay)).unwrap_or_default()
+    }
+
+    /// Whether nothing is in flight any more at what leaves, or its time is over.
+    fn is_over(&self, member: &Member) -> bool {
+        let over = member.leaves_at.or(member.closes_at).is_some_and(|at| at <= self.now.instant);
         over || self.observed.drained.contains(&member.backend.id)
     }
 }
@@ -240,7 +298,7 @@ impl Reason<'_> {
 
 /// What checks and attempts together make of a target: who fails its checks is unhealthy, ejected or not.
 fn seen(health: &HealthState, standing: Standing) -> (TargetState, Reason<'_>, SystemTime) {
-    let HealthState { verdict, reason, since } = health;
+    let HealthState { verdict, reason, since, .. } = health;
     match verdict {
         Verdict::Initial => (TargetState::Initial, Reason::Seen(reason), *since),
         Verdict::Unhealthy => (TargetState::Unhealthy, Reason::Seen(reason), *since),

@@ -92,7 +92,7 @@ struct Task {
     observed: Observed,
     /// Who is to be told of the next generation.
     answers: Vec<oneshot::Sender<u64>>,
-    /// Backends that were deregistered and are still there.
+    /// Backends that were deregistered, or whose zone was closed, and have work that may finish.
     leaving: Vec<Arc<Backend>>,
     /// Snapshots that somebody may still hold. Dropping ten thousand targets takes a while: that is done here, not
     /// by the worker that happens to be the last to let go.
@@ -174,7 +174,7 @@ impl Task {
         let now = std::time::Instant::now();
         let mut leaving = Vec::new();
         for (pool, member) in next.groups().flat_map(|pool| pool.members.iter().map(move |member| (pool, member))) {
-            let (admission, trust) = (admission_of(member), member.standing.trust());
+            let (admission, trust) = (admission_of(pool, member), member.standing.trust());
             if admission == Admission::Sticky && pool.affinity.is_some() {
                 member.backend.count_sessions();
             }
@@ -185,7 +185,7 @@ impl Task {
                 member.backend.set_trust(trust, now);
                 pool.metrics.ejections.add_shared(u64::from(trust == Trust::None));
             }
-            if member.leaves_at.is_some() {
+            if member.leaves_at.is_some() || member.closes_at.is_some() {
                 leaving.push(Arc::clone(&member.backend));
             }
         }
@@ -235,9 +235,12 @@ fn drop_streams(previous: &Snapshot, next: &Snapshot) {
     }
 }
 
-fn admission_of(member: &Member) -> Admission {
-    if member.leaves_at.is_some() {
+fn admission_of(pool: &Pool, member: &Member) -> Admission {
+    if member.leaves_at.is_some() || member.closes_at.is_some() {
         Admission::None
+    } else if member.state == TargetState::Unused && pool.used {
+        // Its zone is not served, and what was in flight had its time.
+        Admission::Gone
     } else if member.state == TargetState::Draining || member.held.adjusted.draining || member.held.weight().get() == 0
     {
         Admission::Sticky

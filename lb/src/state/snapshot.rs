@@ -108,12 +108,16 @@ pub struct Member {
     pub since: SystemTime,
     /// What its checks say, whatever the state hides: a drained target keeps its users while it passes.
     pub verdict: Verdict,
+    /// Whether the last of its checks passed although it is unhealthy.
+    pub recovering: bool,
     /// Healthy, and since when its share has been growing, if it did not have all of it at once.
     pub slow_since: Option<Instant>,
     /// How it stands by the attempts that were made at it, which is not how its checks see it.
     pub standing: Standing,
     /// Deregistered: what is in flight is cut at this time.
     pub leaves_at: Option<Instant>,
+    /// Registered, in a zone that was served until just now: what is in flight is cut at this time.
+    pub closes_at: Option<Instant>,
 }
 
 /// The state of a target, as users see it.
@@ -129,7 +133,7 @@ pub enum TargetState {
     Draining,
     /// Taken out for failing requests.
     Ejected,
-    /// No listener forwards to its group.
+    /// No listener forwards to its group, or its zone is not served.
     Unused,
 }
 
@@ -156,6 +160,8 @@ impl TargetState {
 pub struct HealthState {
     /// The verdict.
     pub verdict: Verdict,
+    /// Unhealthy, and yet its last check passed: too few have in a row so far.
+    pub recovering: bool,
     /// Which probe said so and how, in one sentence.
     pub reason: Arc<str>,
     /// Since when.

@@ -134,5 +134,5 @@ pub(crate) fn healthy() -> HealthState {
 }
 
 pub(crate) fn health(verdict: Verdict) -> HealthState {
-    HealthState { verdict, reason: format!("{verdict:?}").into(), since: SystemTime::UNIX_EPOCH }
+    HealthState { verdict, recovering: false, reason: format!("{verdict:?}").into(), since: SystemTime::UNIX_EPOCH }
 }
