@@ -20,6 +20,7 @@ mod ejection;
 mod elb_clients;
 mod elb_commands;
 mod elb_figures;
+mod elb_instances;
 mod elb_stickiness;
 mod explain;
 mod forwarding;

@@ -103,6 +103,11 @@ impl Gate {
         self.0.send_replace(true);
     }
 
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        *self.0.borrow()
+    }
+
     async fn pass(&self) {
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }

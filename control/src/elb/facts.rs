@@ -2,12 +2,12 @@
 //!
 //! Legal by itself; what must hold between its parts is the API's to see to before it keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// All that is kept of one load balancer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +43,21 @@ pub struct Facts {
     pub attributes: Attributes,
     /// Its tags, by key.
     pub tags: Vec<Tag>,
-    /// What makes a repeated creation equal to the first one, in one text.
-    pub created_with: String,
+    /// What it was made with; none where that cannot be read any more.
+    #[serde(default, deserialize_with = "if_readable")]
+    pub created_with: Option<CreatedWith>,
+}
+
+/// All that makes a repeated creation equal to the first one, whatever the order it came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreatedWith {
+    /// Its listeners by their ports, without policies.
+    listeners: BTreeMap<u16, Listener>,
+    availability_zones: BTreeSet<String>,
+    subnets: BTreeSet<String>,
+    security_groups: BTreeSet<String>,
+    scheme: Scheme,
 }
 
 /// The names of the policies of each instance port that has any.
@@ -250,14 +263,52 @@ impl Facts {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Whether the same is asked for as it was made with, or, where nobody knows that any more, as it is now.
+    pub fn was_created_with(&self, asked: &CreatedWith) -> bool {
+        match &self.created_with {
+            Some(created_with) => created_with == asked,
+            None => {
+                let (zones, subnets) = (&self.availability_zones, &self.subnets);
+                CreatedWith::of(&self.listeners, zones, subnets, &self.security_groups, self.scheme) == *asked
+            }
+        }
+    }
+
     /// A policy by its name.
     pub fn policy(&self, name: &str) -> Option<&Policy> {
         self.policies.iter().find(|policy| policy.name == name)
     }
 
+    /// Whether instances in a zone take traffic. One whose zone nobody knows always does.
+    pub fn serves(&self, zone: Option<&str>) -> bool {
+        let zones = &self.availability_zones;
+        zones.is_empty() || zone.is_none_or(|zone| zones.iter().any(|enabled| enabled == zone))
+    }
+
     /// The listener on a port.
     pub fn listener(&self, port: u16) -> Option<&Listener> {
         self.listeners.iter().find(|listener| listener.port == port)
+    }
+}
+
+impl CreatedWith {
+    /// What is asked for.
+    pub fn of(
+        listeners: &[Listener],
+        availability_zones: &[String],
+        subnets: &[String],
+        security_groups: &[String],
+        scheme: Scheme,
+    ) -> Self {
+        let set = |texts: &[String]| texts.iter().cloned().collect();
+        let bare = |listener: &Listener| (listener.port, Listener { policies: Vec::new(), ..listener.clone() });
+        Self {
+            listeners: listeners.iter().map(bare).collect(),
+            availability_zones: set(availability_zones),
+            subnets: set(subnets),
+            security_groups: set(security_groups),
+            scheme,
+        }
     }
 }
 
@@ -271,6 +322,11 @@ impl Policy {
     pub fn attributes_named(&self, name: &str) -> impl Iterator<Item = &str> {
         self.attributes.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
     }
+}
+
+/// Reads what a version of elbow may have written otherwise: there is no harm in not knowing it.
+fn if_readable<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CreatedWith>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
 }
 
 impl HealthCheck {

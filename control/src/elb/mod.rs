@@ -10,12 +10,14 @@ mod parts;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lb::model::{Certificate, CertificateName, Change, ElbApi, LoadBalancer, LoadBalancerId, ObjectRef, Rejected};
+use lb::model::{Certificate, CertificateName, Change, Global, LoadBalancer, LoadBalancerId, ObjectRef, Rejected};
 
+use crate::instances::{self, Known};
 pub use facts::{
-    AccessLog, Attributes, BackendPolicies, ConnectionDraining, DesyncMitigation, Facts, HealthCheck, HealthTarget,
-    Instance, Listener, Policy, Protocol, Scheme, Tag, Unreadable, policy_type,
+    AccessLog, Attributes, BackendPolicies, ConnectionDraining, CreatedWith, DesyncMitigation, Facts, HealthCheck,
+    HealthTarget, Instance, Listener, Policy, Protocol, Scheme, Tag, Unreadable, policy_type,
 };
+
 pub use parts::{Amiss, listener_name, parts, pin_of};
 
 /// The certificates that have an ARN, by it.
@@ -40,17 +42,38 @@ impl<'c> CertificateArns<'c> {
     }
 }
 
-/// The change after which a load balancer is as these facts say.
+/// What load balancers are carried out with, beside their facts.
+#[derive(Debug)]
+pub struct Means<'m> {
+    global: &'m Global,
+    certificates: CertificateArns<'m>,
+}
+
+impl<'m> Means<'m> {
+    /// By these settings, where instances are among them, and these certificates.
+    pub fn new(global: &'m Global, certificates: impl IntoIterator<Item = &'m Certificate>) -> Self {
+        Self { global, certificates: CertificateArns::of(certificates) }
+    }
+
+    /// Facts with instances where they are now. One that is not known any more is where it was last.
+    fn found(&self, facts: &Facts) -> Facts {
+        let mut found = facts.clone();
+        for instance in &mut found.instances {
+            if let Some(Known { host, port, zone }) = instances::find(self.global, &instance.id) {
+                *instance = Instance { id: std::mem::take(&mut instance.id), host: host.to_string(), port, zone };
+            }
+        }
+        found
+    }
+}
+
+/// The change after which a load balancer is as these facts say, with its instances where they are now.
 ///
 /// # Errors
 /// [`Rejected::Amiss`]: they cannot be carried out.
-pub fn put(
-    id: &LoadBalancerId,
-    facts: &Facts,
-    elb_api: &ElbApi,
-    certificates: &CertificateArns<'_>,
-) -> Result<Change, Rejected> {
-    let parts = parts(&id.name, facts, elb_api, certificates);
+pub fn put(id: &LoadBalancerId, facts: &Facts, means: &Means<'_>) -> Result<Change, Rejected> {
+    let facts = means.found(facts);
+    let parts = parts(&id.name, &facts, &means.global.elb_api, &means.certificates);
     let parts = parts
         .map_err(|amiss| Rejected::Amiss { object: ObjectRef::LoadBalancer(id.clone()), why: amiss.to_string() })?;
     Ok(Change::PutLoadBalancer(id.clone(), parts, facts.to_text().into()))
@@ -60,17 +83,12 @@ pub fn put(
 ///
 /// # Errors
 /// [`Rejected::Amiss`]: it cannot be carried out any more.
-pub fn put_again(
-    id: &LoadBalancerId,
-    held: &LoadBalancer,
-    elb_api: &ElbApi,
-    certificates: &CertificateArns<'_>,
-) -> Result<Change, Rejected> {
+pub fn put_again(id: &LoadBalancerId, held: &LoadBalancer, means: &Means<'_>) -> Result<Change, Rejected> {
     let facts = Facts::read(&held.facts).map_err(|unreadable| Rejected::Amiss {
         object: ObjectRef::LoadBalancer(id.clone()),
         why: unreadable.to_string(),
     })?;
-    put(id, &facts, elb_api, certificates)
+    put(id, &facts, means)
 }
 
 /// The id of a load balancer.

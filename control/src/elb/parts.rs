@@ -75,6 +75,7 @@ fn target_group(_name: &str, facts: &Facts, group: GroupName) -> Result<TargetGr
         when_all_unhealthy: WhenAllUnhealthy::FailClosed,
         response_timeout: idle_timeout,
         health_check: health_check(&facts.health_check)?,
+        zones: facts.availability_zones.iter().map(|zone| zone.as_str().into()).collect(),
         // As far as checks go: each forward says what it asks for.
         tls: TargetTls { verify: check_verify(facts)?, ..TargetTls::default() },
         ..TargetGroup::new(group)

@@ -7,7 +7,7 @@ use lb::model;
 use lb::model::{DEFAULT_ACCOUNT, Host, Network};
 use serde_json::Value;
 
-use super::notation::{Words, parsed, text};
+use super::notation::{Words, count_usize, parsed, text};
 use super::problem::Wrong;
 use super::reader::Reader;
 
@@ -26,6 +26,12 @@ pub struct ElbApi {
     pub domain: String,
     /// `required`, or `none`: any well-formed signature will do.
     pub auth: String,
+    /// How many load balancers an account may have in a region.
+    pub load_balancers_max: u64,
+    /// How many listeners a load balancer may have.
+    pub listeners_max: u64,
+    /// How many instances a load balancer may have.
+    pub instances_max: u64,
     /// The keys of those who may use it, beside the one in the state directory. Secrets are never given out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub access_key: Vec<ElbAccessKey>,
@@ -43,6 +49,7 @@ pub struct ElbAccessKey {
 /// Reads `[elb_api]`.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::ElbApi> {
     let default = model::ElbApi::default();
+    let quotas = default.quotas;
     let access_keys = reader.tables("access_key", access_key);
     let mut ids = HashSet::new();
     if let Some(twice) = access_keys.iter().find(|key| !ids.insert(&key.id)) {
@@ -53,6 +60,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::ElbApi> {
         domain: reader.or("domain", default.domain, domain),
         is_open: reader.or("auth", default.is_open, |value| AUTH.parse(value)),
         access_keys,
+        quotas: model::Quotas {
+            load_balancers_max: reader.or("load_balancers_max", quotas.load_balancers_max, count_usize(1..=10_000)),
+            listeners_max: reader.or("listeners_max", quotas.listeners_max, count_usize(1..=1_000)),
+            instances_max: reader.or("instances_max", quotas.instances_max, count_usize(1..=100_000)),
+        },
     })
 }
 
@@ -92,6 +104,9 @@ impl From<&model::ElbApi> for ElbApi {
             bind: elb_api.bind.only().map_or_else(|| elb_api.bind.to_string(), |address| address.to_string()),
             domain: elb_api.domain.to_string(),
             auth: AUTH.word(elb_api.is_open),
+            load_balancers_max: elb_api.quotas.load_balancers_max as u64,
+            listeners_max: elb_api.quotas.listeners_max as u64,
+            instances_max: elb_api.quotas.instances_max as u64,
             access_key: elb_api.access_keys.iter().map(key).collect(),
         }
     }

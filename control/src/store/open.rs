@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use lb::listen::BoundSockets;
 use lb::model::{
-    Adjustment, Certificate, Change, Config, CookieKeys, Declared, Discovery, Group, GroupName, Origin, Rejected,
-    Target,
+    Adjustment, Certificate, Change, Config, CookieKeys, Declared, Discovery, Group, GroupName, LoadBalancerId,
+    ObjectRef, Origin, Rejected, Target,
 };
 use lb::state::{Live, Publisher, Wanted};
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +17,7 @@ use super::rows::{self, Restored, RestoredTarget};
 use super::sqlite::Sqlite;
 use super::writer::Writer;
 use super::{Backing, BackingError, Commit, OpenError, Row, RowKey, Store, StoreThread, publish};
-use crate::elb::{self, CertificateArns};
+use crate::elb::{self, Facts, Means};
 use crate::schema::Adjusted;
 use crate::secrets;
 
@@ -99,11 +99,11 @@ impl Opened {
         changes.extend(certificates.iter().map(certificate));
         changes.extend(groups.iter().map(|(group, _)| Change::PutTargetGroup(Origin::Api, group.clone())));
         changes.push(Change::Declare(Origin::File, declared.clone()));
-        let elb_api = declared.global.as_ref().map(|global| global.elb_api.clone()).unwrap_or_default();
+        let global = declared.global.clone().unwrap_or_default();
         let known = declared.certificates.iter().chain(certificates.iter().map(|(certificate, _)| certificate));
-        let known = CertificateArns::of(known);
+        let means = Means::new(&global, known);
         for (id, facts, _) in load_balancers {
-            changes.push(elb::put(id, facts, &elb_api, &known)?);
+            changes.push(elb::put(id, facts, &means)?);
         }
         let put =
             |restored: &RestoredTarget| Change::PutTarget(Origin::Api, restored.group.clone(), restored.target.clone());
@@ -208,7 +208,7 @@ impl Opened {
         workers: usize,
     ) -> Result<(Store, StoreThread), BackingError> {
         let commit = self.first_commit(&config);
-        if commit.revision != self.revision || !commit.delete.is_empty() {
+        if commit.revision != self.revision || !commit.delete.is_empty() || !commit.put.is_empty() {
             self.backing.commit(&commit)?;
         }
         let Self { backing, lock, .. } = self;
@@ -233,7 +233,7 @@ impl Opened {
     }
 
     /// The revision of the start, without what was adjusted on entries that the file declares differently now, and what
-    /// was found for groups that no longer ask for it.
+    /// was found for groups that no longer ask for it; with where the instances of load balancers are now.
     fn first_commit(&self, config: &Config) -> Commit {
         let stands = |group: &str, id: &str| {
             let held = config.groups.get(group).and_then(|group| group.targets.get(id));
@@ -249,7 +249,12 @@ impl Opened {
             _ => false,
         });
         let delete = dropped.cloned().collect();
+        let has_moved = |(id, facts, _): &&(LoadBalancerId, Facts, u64)| {
+            config.load_balancers.get(id).is_some_and(|held| *held.wanted.facts != *facts.to_text())
+        };
+        let moved = self.restored.load_balancers.iter().filter(has_moved);
+        let put = moved.flat_map(|(id, ..)| rows::written(config, &ObjectRef::LoadBalancer(id.clone()))).collect();
         let history = vec![(config.revision, "elbow starts".to_owned())];
-        Commit { revision: config.revision, put: Vec::new(), delete, history }
+        Commit { revision: config.revision, put, delete, history }
     }
 }

@@ -66,6 +66,14 @@ pub(super) fn commit(before: &Config, after: &Config, history: Vec<(u64, String)
     commit
 }
 
+/// The rows that an object has now.
+pub(super) fn written(config: &Config, object: &ObjectRef) -> Vec<Row> {
+    let row = |(key, written): (_, Option<Written>)| {
+        written.map(|(owner, revision, document)| Row { key, owner, revision, document })
+    };
+    rows_of(config, object).into_iter().filter_map(row).collect()
+}
+
 /// Writes what is not the same of automatic certificates.
 fn acme_rows(before: &Config, after: &Config, commit: &mut Commit) {
     let row = |key, document| Row { key, owner: Origin::Api, revision: after.revision, document };

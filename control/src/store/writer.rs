@@ -9,7 +9,7 @@ use lb::state::Wanted;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Applied, Backing, Precondition, Refused, rows};
-use crate::elb::{self, CertificateArns};
+use crate::elb::{self, Means};
 use crate::schema::{Adjusted, Owned};
 
 /// How many requests may share a commit.
@@ -148,12 +148,12 @@ impl Writer {
 
 /// The changes after which the file declares exactly `declared`. Load balancers are carried out by what it says of them.
 fn declare(config: &Config, declared: Declared) -> Result<Vec<Change>, Rejected> {
-    let elb_api = declared.global.as_ref().map(|global| global.elb_api.clone()).unwrap_or_default();
+    let global = declared.global.clone().unwrap_or_default();
     let kept = config.certificates.values().filter(|held| held.origin != Origin::File).map(|held| &held.wanted);
-    let arns = CertificateArns::of(declared.certificates.iter().chain(kept));
+    let means = Means::new(&global, declared.certificates.iter().chain(kept));
     let mut load_balancers = Vec::new();
     for (id, held) in &config.load_balancers {
-        load_balancers.push(elb::put_again(id, &held.wanted, &elb_api, &arns)?);
+        load_balancers.push(elb::put_again(id, &held.wanted, &means)?);
     }
     Ok(std::iter::once(Change::Declare(Origin::File, declared)).chain(load_balancers).collect())
 }
@@ -174,8 +174,8 @@ fn replace(config: &Config, owned: Owned) -> Result<Vec<Change>, Rejected> {
     let certificates: Vec<_> =
         certificates.into_iter().map(|given| with_key(config, given)).collect::<Result<_, _>>()?;
     let of_file = config.certificates.values().filter(|held| held.origin == Origin::File).map(|held| &held.wanted);
-    let arns = CertificateArns::of(of_file.chain(&certificates));
-    let put = |(id, facts): &(_, _)| elb::put(id, facts, &config.global.elb_api, &arns);
+    let means = Means::new(&config.global, of_file.chain(&certificates));
+    let put = |(id, facts): &(_, _)| elb::put(id, facts, &means);
     let put = load_balancers.iter().map(put).collect::<Result<Vec<_>, _>>()?;
     let gone = config.load_balancers.keys().filter(|id| load_balancers.iter().all(|(other, _)| other != *id));
     changes.extend(gone.cloned().map(Change::DeleteLoadBalancer));

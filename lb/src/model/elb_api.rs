@@ -20,6 +20,19 @@ pub struct ElbApi {
     pub is_open: bool,
     /// The keys of those who may use it, beside the one in the state directory.
     pub access_keys: Vec<AccessKey>,
+    /// How much of what there may be.
+    pub quotas: Quotas,
+}
+
+/// How much there may be. What is there already stays when less is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Load balancers of one account in one region.
+    pub load_balancers_max: usize,
+    /// Listeners of one load balancer.
+    pub listeners_max: usize,
+    /// Instances of one load balancer.
+    pub instances_max: usize,
 }
 
 /// Where an instance is that the ELB API names.
@@ -64,7 +77,14 @@ impl Default for ElbApi {
     /// Every address of this machine, and names that nobody else gives.
     fn default() -> Self {
         let bind = Network::of(Ipv4Addr::UNSPECIFIED.into());
-        Self { bind, domain: "internal".into(), is_open: false, access_keys: Vec::new() }
+        Self { bind, domain: "internal".into(), is_open: false, access_keys: Vec::new(), quotas: Quotas::default() }
+    }
+}
+
+impl Default for Quotas {
+    /// As the service has them that this stands in for.
+    fn default() -> Self {
+        Self { load_balancers_max: 20, listeners_max: 100, instances_max: 1000 }
     }
 }
 

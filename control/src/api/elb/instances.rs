@@ -4,7 +4,7 @@ use lb::model::{GroupName, TargetId};
 use lb::state::{Member, TargetState};
 
 use super::error::{Code, Refusal};
-use super::load_balancers::{INSTANCES_MAX, write_health_check};
+use super::load_balancers::write_health_check;
 use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
@@ -17,6 +17,7 @@ const PATH_BYTES_MAX: usize = 1024;
 pub(super) fn register(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
     let (name, ids) = parameters.read(|input| (name(input), ids(input)))?;
     let mut facts = scene.load_balancer(&name)?;
+    let before = facts.instances.len();
     for id in ids {
         let Known { host, port, zone } = known(scene, &id)?;
         let instance = Instance { host: host.to_string(), port, zone, id };
@@ -25,8 +26,10 @@ pub(super) fn register(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wi
             None => facts.instances.push(instance),
         }
     }
-    if facts.instances.len() > INSTANCES_MAX {
-        let message = format!("a load balancer may have at most {INSTANCES_MAX} instances");
+    let max = scene.quotas().instances_max;
+    // What is there already stays, were it more than there may be now.
+    if facts.instances.len() > before.max(max) {
+        let message = format!("a load balancer may have at most {max} instances");
         return Err(Refusal::validation(message));
     }
     let answer = listed(&facts);
@@ -137,6 +140,18 @@ impl InstanceState {
         "Instance",
         "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.",
     );
+    const RECOVERING: Self = Self::new(
+        "OutOfService",
+        "Instance",
+        "Instance has not passed the configured HealthyThreshold number of health checks consecutively.",
+    );
+    const NO_ZONE: Self = Self::new(
+        "OutOfService",
+        "ELB",
+        "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.",
+    );
+    const ZONE_CLOSING: Self = Self::new("OutOfService", "ELB", "Disable Availability Zone is currently in progress.");
+    const UNKNOWN: Self = Self::new("Unknown", "ELB", "A transient error occurred. Please try again later.");
     const NOT_REGISTERED: Self =
         Self::new("OutOfService", "Instance", "Instance is not currently registered with the LoadBalancer.");
 
@@ -155,9 +170,14 @@ fn state(scene: &Scene<'_>, facts: &Facts, id: &str) -> Result<InstanceState, Re
         return known(scene, id).map(|_| InstanceState::NOT_REGISTERED);
     };
     Ok(match member.state {
-        TargetState::Healthy => InstanceState::IN_SERVICE,
-        TargetState::Initial | TargetState::Unused => InstanceState::REGISTERING,
+        TargetState::Draining if member.closes_at.is_some() => InstanceState::ZONE_CLOSING,
         TargetState::Draining => InstanceState::DRAINING,
+        _ if !facts.serves(member.held.declared.zone.as_deref()) => InstanceState::NO_ZONE,
+        TargetState::Healthy => InstanceState::IN_SERVICE,
+        // Its name leads nowhere yet, so it cannot be checked.
+        TargetState::Initial if member.backend.address.is_none() => InstanceState::UNKNOWN,
+        TargetState::Initial | TargetState::Unused => InstanceState::REGISTERING,
+        TargetState::Unhealthy if member.recovering => InstanceState::RECOVERING,
         TargetState::Unhealthy | TargetState::Ejected => InstanceState::FAILED,
     })
 }

@@ -1,7 +1,7 @@
 //! Listeners, and their certificates.
 
 use super::error::{Code, Refusal};
-use super::load_balancers::{LISTENERS_MAX, enable_default_ssl_policy};
+use super::load_balancers::enable_default_ssl_policy;
 use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
@@ -17,6 +17,7 @@ pub(super) fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish
     if asked.is_empty() {
         return Err(Refusal::validation("Listeners must not be empty"));
     }
+    let before = facts.listeners.len();
     for mut listener in asked {
         match facts.listener(listener.port) {
             Some(held) if is_same(held, &listener) => continue,
@@ -37,9 +38,7 @@ pub(super) fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish
         }
         facts.listeners.push(listener);
     }
-    if facts.listeners.len() > LISTENERS_MAX {
-        return Err(Refusal::validation(format!("there may be at most {LISTENERS_MAX} Listeners")));
-    }
+    check_quota(scene, before, facts.listeners.len())?;
     check(scene, &facts.listeners)?;
     Ok((Wish::put(&name, facts), Xml::default()))
 }
@@ -117,6 +116,18 @@ fn protocol(input: &Input<'_>, name: &str, is_required: bool) -> Option<Protocol
 
 fn protocol_or(input: &Input<'_>, name: &str, default: Option<Protocol>) -> Option<Protocol> {
     if input.text(name).is_some() { protocol(input, name, false) } else { default }
+}
+
+/// Refuses more listeners than there may be, but no change that makes none.
+///
+/// # Errors
+/// [`Code::ValidationError`].
+pub(super) fn check_quota(scene: &Scene<'_>, before: usize, after: usize) -> Result<(), Refusal> {
+    let max = scene.quotas().listeners_max;
+    if after > before.max(max) {
+        return Err(Refusal::validation(format!("there may be at most {max} Listeners")));
+    }
+    Ok(())
 }
 
 /// Checks listeners that are to be had together: each by itself, and that they go together.

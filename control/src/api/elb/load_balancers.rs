@@ -12,14 +12,10 @@ use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
 use super::{listeners, policy_types, tags};
-use crate::elb::{Attributes, Facts, HealthCheck, Listener, Policy, Scheme, Tag, policy_type};
+use crate::elb::{Attributes, CreatedWith, Facts, HealthCheck, Listener, Policy, Scheme, Tag, policy_type};
 
 /// The policy that listeners over TLS get where nobody asks for another.
 pub(super) const DEFAULT_SSL_POLICY: &str = "ELBSecurityPolicy-2016-08";
-/// How many load balancers an account may have in a region, and listeners and instances each of them.
-const LOAD_BALANCERS_MAX: usize = 20;
-pub(super) const LISTENERS_MAX: usize = 100;
-pub(super) const INSTANCES_MAX: usize = 1000;
 const NAME_CHARACTERS_MAX: usize = 32;
 const PAGE_SIZE_MAX: usize = 400;
 /// Zones of DNS have ids, which some clients keep; any will do as long as it stays.
@@ -48,9 +44,9 @@ pub(super) fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish
         tags: tags::read(input),
     })?;
     let scheme = check(scene, &asked)?;
-    let created_with = created_with(&asked, scheme);
+    let created_with = CreatedWith::of(&asked.listeners, &asked.zones, &asked.subnets, &asked.security_groups, scheme);
     if let Some(facts) = scene.find(&asked.name)? {
-        if facts.created_with != created_with {
+        if !facts.was_created_with(&created_with) {
             let message = format!(
                 "Load Balancer named '{}' already exists and it is configured with different parameters.",
                 asked.name
@@ -59,8 +55,9 @@ pub(super) fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish
         }
         return Ok((Wish::Nothing, named(scene, &asked.name, &facts)));
     }
-    if scene.load_balancers()?.len() >= LOAD_BALANCERS_MAX {
-        let message = format!("The maximum number of load balancers has been reached: {LOAD_BALANCERS_MAX}");
+    let max = scene.quotas().load_balancers_max;
+    if scene.load_balancers()?.len() >= max {
+        let message = format!("The maximum number of load balancers has been reached: {max}");
         return Err(Refusal::new(Code::TooManyLoadBalancers, message));
     }
     let facts = begin(scene, &asked, scheme, created_with)?;
@@ -92,12 +89,13 @@ pub(super) fn describe(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wi
 }
 
 /// `DescribeAccountLimits`.
-pub(super) fn limits(_: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
+pub(super) fn limits(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wish, Xml), Refusal> {
     let page = parameters.read(Page::read)?;
+    let quotas = scene.quotas();
     let limits = [
-        (1, "classic-load-balancers", LOAD_BALANCERS_MAX),
-        (2, "classic-listeners", LISTENERS_MAX),
-        (3, "classic-registered-instances", INSTANCES_MAX),
+        (1, "classic-load-balancers", quotas.load_balancers_max),
+        (2, "classic-listeners", quotas.listeners_max),
+        (3, "classic-registered-instances", quotas.instances_max),
     ];
     let (shown, next) = page.of(&limits, |(nth, name, _)| (*nth, (*name).to_owned()))?;
     let mut xml = Xml::default();
@@ -124,9 +122,7 @@ fn check(scene: &Scene<'_>, asked: &Asked) -> Result<Scheme, Refusal> {
     if asked.listeners.is_empty() {
         return Err(Refusal::validation("Listeners must not be empty"));
     }
-    if asked.listeners.len() > LISTENERS_MAX {
-        return Err(Refusal::validation(format!("there may be at most {LISTENERS_MAX} Listeners")));
-    }
+    listeners::check_quota(scene, 0, asked.listeners.len())?;
     match (asked.zones.is_empty(), asked.subnets.is_empty()) {
         (false, false) => {
             return Err(Refusal::validation("Only one of SubnetIds or AvailabilityZones may be specified"));
@@ -147,20 +143,8 @@ fn check(scene: &Scene<'_>, asked: &Asked) -> Result<Scheme, Refusal> {
     Ok(scheme)
 }
 
-/// All that makes two creations equal, whatever the order it came in.
-fn created_with(asked: &Asked, scheme: Scheme) -> String {
-    let set = |texts: &[String]| texts.iter().cloned().collect::<BTreeSet<_>>();
-    let listeners: BTreeSet<_> = asked.listeners.iter().map(|listener| format!("{listener:?}")).collect();
-    format!(
-        "{listeners:?} {:?} {:?} {:?} {scheme:?}",
-        set(&asked.zones),
-        set(&asked.subnets),
-        set(&asked.security_groups)
-    )
-}
-
 /// A load balancer as it begins.
-fn begin(scene: &Scene<'_>, asked: &Asked, scheme: Scheme, created_with: String) -> Result<Facts, Refusal> {
+fn begin(scene: &Scene<'_>, asked: &Asked, scheme: Scheme, created_with: CreatedWith) -> Result<Facts, Refusal> {
     let mut listeners = asked.listeners.clone();
     let mut policies = Vec::new();
     for listener in listeners.iter_mut().filter(|listener| listener.protocol.is_secure()) {
@@ -184,7 +168,7 @@ fn begin(scene: &Scene<'_>, asked: &Asked, scheme: Scheme, created_with: String)
         instances: Vec::new(),
         attributes: Attributes::default(),
         tags: asked.tags.clone(),
-        created_with,
+        created_with: Some(created_with),
     })
 }
 

@@ -35,7 +35,7 @@ use self::query::Parameters;
 use self::scene::{Scene, Wish};
 use self::signature::Signed;
 use self::xml::Xml;
-use crate::elb::{CertificateArns, put};
+use crate::elb::{Means, put};
 use crate::store::{Precondition, Refused, Store};
 
 /// What an action does with a scene and its parameters.
@@ -140,10 +140,10 @@ impl Elb {
         };
         let (name, run) = action(&parameters)?;
         for _ in 0..ATTEMPTS_MAX {
-            let config = self.store.config();
+            let snapshot = self.live.load();
             let scene = Scene {
-                config: &config,
-                snapshot: &self.live.load(),
+                config: &snapshot.config,
+                snapshot: &snapshot,
                 caller: &caller,
                 now: SystemTime::now(),
                 random: rand::rng().next_u64(),
@@ -182,8 +182,8 @@ fn change(scene: &Scene<'_>, wish: Wish) -> Result<Option<(Change, Precondition)
         }
         Wish::Put(name, facts) => {
             let certificates = scene.config.certificates.values().map(|held| &held.wanted);
-            let change =
-                put(&scene.id_of(&name), &facts, &scene.config.global.elb_api, &CertificateArns::of(certificates));
+            let means = Means::new(&scene.config.global, certificates);
+            let change = put(&scene.id_of(&name), &facts, &means);
             (name, change.map_err(|rejected| refusal_of(rejected.into()))?)
         }
     };

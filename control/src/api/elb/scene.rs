@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lb::model::{Config, LoadBalancerId};
+use lb::model::{Config, LoadBalancerId, Quotas};
 use lb::state::Snapshot;
 
 use super::access::Caller;
@@ -41,6 +41,11 @@ impl Scene<'_> {
     /// The id of a load balancer of the caller.
     pub(super) fn id_of(&self, name: &str) -> LoadBalancerId {
         id_of(&self.caller.account, &self.caller.region, name)
+    }
+
+    /// How much there may be.
+    pub(super) fn quotas(&self) -> Quotas {
+        self.config.global.elb_api.quotas
     }
 
     /// A load balancer of the caller, if it is there.
