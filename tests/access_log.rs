@@ -60,6 +60,69 @@ async fn combined_reads_as_apaches() {
     );
 }
 
+/// The fields of a line of Classic ELB; quoted ones without their quotes.
+fn elb_fields(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate().flat_map(|(index, part)| match index % 2 {
+        0 => part.split_ascii_whitespace().collect(),
+        _ => vec![part],
+    });
+    let fields: Vec<_> = parts.map(str::to_owned).collect();
+    assert_eq!(fields.len(), 15, "{line}");
+    fields
+}
+
+#[tokio::test]
+async fn elb_classic_tells_when_what_came() {
+    let said = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
+    let upstream = Upstream::start(move |_| vec![Act::ReadBody, Act::Wait(ms(80)), Act::Write(said.into())]).await;
+    let setup = logged(&upstream, "path = \"-\"\nformat = \"elb-classic\"").group("response_timeout = \"300ms\"");
+    let lb = setup.more("[[listener]]\nname = \"six\"\nbind = \"[::1]:0\"\ntarget_group = \"app\"").start().await;
+    let mut client = Client::connect(lb.listener("six")).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/kept").await.status, 200);
+    }
+    // The body is late, and belongs to the time of the request.
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel").await;
+    pause(ms(100)).await;
+    client.send("lo").await;
+    assert_eq!(client.response().await.status, 200);
+    upstream.set(|_| vec![Act::Hold]);
+    assert_eq!(exchange(lb.listener("six"), "GET /late HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap().status, 504);
+    let lines = lines(4, || lb.stdout()).await;
+    let lines: Vec<_> = lines.iter().map(|line| elb_fields(line)).collect();
+    let seconds = |line: usize, field: usize| lines[line][field].parse::<f64>().unwrap();
+    for (number, line) in lines[..3].iter().enumerate() {
+        assert!(line[1] == "six" && line[2].starts_with("[::1]:"), "{line:?}");
+        assert!((0.07..10.0).contains(&seconds(number, 5)), "the target took 80 ms: {line:?}");
+        assert!((0.0..5.0).contains(&seconds(number, 6)), "{line:?}");
+    }
+    assert!(seconds(1, 4) < 5.0 && seconds(2, 4) >= 0.09, "{lines:?}");
+    assert_eq!(lines[2][7..11], ["200", "200", "5", "10"]);
+    assert_eq!(lines[3][3..11], ["-", "-1", "-1", "-1", "504", "0", "0", "0"]);
+}
+
+#[tokio::test]
+async fn elb_classic_names_cipher_and_version() {
+    let (secure, upstream) = (Secure::shop(), Upstream::answering("hello").await);
+    for (protocol, group) in [("https", "http"), ("tls", "tcp")] {
+        let setup = logged(&upstream, "path = \"-\"\nformat = \"elb-classic\"");
+        let setup = setup.group(&format!("protocol = \"{group}\""));
+        let lb = secure.before(setup, protocol, "").start().await;
+        let output = secure.curl(lb.web(), "/hello", &["--tlsv1.2", "--tls-max", "1.2"]).await;
+        assert_eq!(output.stdout, b"hello", "{output:?}");
+        let line = elb_fields(&lines(1, || lb.stdout()).await[0]);
+        assert_eq!(line[3], upstream.address().to_string());
+        assert_eq!(line[13..], ["ECDHE-ECDSA-AES128-GCM-SHA256", "TLSv1.2"]);
+        if protocol == "https" {
+            let url = format!("GET https://shop.example:{}/hello HTTP/1.1", lb.web().port());
+            assert_eq!((&*line[11], &line[7..11]), (&*url, &["200", "200", "0", "5"].map(str::to_owned)[..]));
+        } else {
+            assert_eq!((&*line[11], &*line[7]), ("- - - ", "-"));
+            assert!(line[9].parse::<u64>().unwrap() > 40 && line[10].parse::<u64>().unwrap() > 40, "{line:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_a_client_sends_cannot_forge_a_line() {
     let upstream = Upstream::answering("ok").await;

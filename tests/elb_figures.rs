@@ -128,7 +128,7 @@ async fn figures_and_lines_are_those_of_known_traffic() {
         ("surge_queue_length", None, 0.0),
     ];
     shop.figures(&counted).await;
-    shop.figures(&[("healthy_host_count", None, 1.0), ("unhealthy_host_count", None, 0.0)]).await;
+    shop.figures(&[("healthy_hosts", None, 1.0), ("unhealthy_hosts", None, 0.0)]).await;
 
     let lines = shop.lines(9).await;
     let instance = upstream.address().to_string();
@@ -167,5 +167,5 @@ async fn failed_connects_of_traffic_and_of_checks_are_counted() {
     shop.figures(&[("request_count_total", None, 0.0), ("http_code_elb_total", Some("5XX"), 1.0)]).await;
     let before = errors().await;
     eventually("a check that fails to connect", PATIENCE, async || errors().await > before).await;
-    shop.figures(&[("healthy_host_count", None, 1.0)]).await;
+    shop.figures(&[("healthy_hosts", None, 1.0)]).await;
 }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::ca::Ca;
-use common::{WORKERS, Want, group_name, health, healthy, id, listener};
+use common::{WORKERS, Want, group_name, health, healthy, id, listener, target};
 use lb::model::{
     AccessLog as AccessLogSettings, AccessLogDestination, AccessLogFormat, Certificate, CertificateName,
     CertificateSource, Change, Declared, Discovery, DnsNames, Ec2Address, Ec2Discovery, Forward, Listener,
-    ListenerProtocol, OnUnavailable, Origin, PrivateKey, Stickiness, StickyBy, TargetProtocol,
+    ListenerProtocol, LoadBalancerId, LoadBalancerParts, OnUnavailable, Origin, PrivateKey, Stickiness, StickyBy,
+    TargetGroup, TargetProtocol,
 };
 use lb::state::{Issuance, Now, Observation, Observed, Sighting, Snapshot, Verdict, compile};
 use lb::telemetry::{AccessLog, Build, CodeClass, METRICS, NoncompliantClass, Telemetry, render};
@@ -91,12 +92,38 @@ fn discovery() -> Discovery {
     })
 }
 
+/// One of the ELB API, of this account.
+fn load_balancer(account: &str) -> Change {
+    let id = LoadBalancerId { account: account.into(), region: "here".into(), name: "shop".into() };
+    let group = format!("shop-{account}");
+    let parts = LoadBalancerParts {
+        target_group: TargetGroup::new(group_name(&group)),
+        targets: vec![target("i-1", "10.0.0.1:80", 1)],
+        listeners: vec![listener(&format!("{group}:80"), Forward::to(group_name(&group)))],
+    };
+    Change::PutLoadBalancer(id, parts, "{}".into())
+}
+
+#[test]
+fn load_balancers_of_one_name_have_series_of_their_own() {
+    let want = Want::new().with(&load_balancer("1")).with(&load_balancer("2"));
+    let text = render(&compiled(&want, &Observed::default(), None), &telemetry(), true);
+    for account in ["1", "2"] {
+        let labels = format!(r#"account="{account}",region="here",load_balancer="shop""#);
+        assert_line(&text, &format!("elbow_elb_request_count_total{{{labels}}} 0"));
+        assert_line(&text, &format!("elbow_elb_unhealthy_hosts{{{labels}}} 1"));
+        assert_line(&text, &format!("elbow_elb_http_code_backend_total{{{labels},code_class=\"2XX\"}} 0"));
+    }
+    assert!(!text.contains("code_class=\"1XX\""), "CloudWatch has no such figure");
+}
+
 #[test]
 fn every_metric_has_samples_and_promtool_is_silent() {
     let raw = Listener { protocol: ListenerProtocol::Tcp, ..listener("raw", Forward::to(group_name("db"))) };
     let streams = Want::new().group("db").set("db", |group| group.protocol = TargetProtocol::Tls);
     let streams = streams.with(&Change::PutListener(Origin::Api, raw)).target("db", "a", "127.0.0.1:1");
     let text = render(&three_targets(), &telemetry(), true);
+    let streams = streams.with(&load_balancer("1")).with(&load_balancer("2"));
     let name = CertificateName::parse("automatic").unwrap();
     let source = CertificateSource::Acme(DnsNames::parse(["shop.example"]).unwrap());
     let (chain, key) = ("".into(), PrivateKey::new(""));

@@ -115,9 +115,9 @@ metrics! {
         "Requests and connections that wait for an instance to have room (SurgeQueueLength).";
     ELB_SPILLOVER: Counter "elbow_elb_spillover_count_total" { "account", "region", "load_balancer" }
         "Requests and connections refused because no more may wait (SpilloverCount).";
-    ELB_HEALTHY_HOSTS: Gauge "elbow_elb_healthy_host_count" { "account", "region", "load_balancer" }
+    ELB_HEALTHY_HOSTS: Gauge "elbow_elb_healthy_hosts" { "account", "region", "load_balancer" }
         "Registered instances that are in service (HealthyHostCount).";
-    ELB_UNHEALTHY_HOSTS: Gauge "elbow_elb_unhealthy_host_count" { "account", "region", "load_balancer" }
+    ELB_UNHEALTHY_HOSTS: Gauge "elbow_elb_unhealthy_hosts" { "account", "region", "load_balancer" }
         "Registered instances that are out of service (UnHealthyHostCount).";
     ELB_NONCOMPLIANT: Counter "elbow_elb_noncompliant_request_count_total" { "account", "region", "load_balancer" }
         "Requests that were not as RFC 7230 has them (DesyncMitigationMode_NonCompliant_Request_Count).";
