@@ -26,6 +26,7 @@ mod explain;
 mod forwarding;
 mod harness;
 mod health;
+mod http_desync;
 mod http_limits;
 mod http_semantics;
 mod http_strictness;

@@ -197,6 +197,7 @@ const LISTENER_MISTAKES: &[(&str, &str)] = &[
         "proxy_protocol = \"accept\"",
         "1:18: it needs `trusted_proxies`: a header from anybody else is not believed\n  hint: name the networks of the proxies, as in [\"10.0.0.0/8\"]",
     ),
+    ("desync_mitigation = \"strict\"", "1:21: `strict` is no mode\n  hint: did you mean `strictest`?"),
     ("proxy_protocol = \"on\"", "1:18: `on` is no use of the PROXY protocol\n  hint: available: off, accept, require"),
     ("headers_max = 65536", "1:15: a size is a string with a unit\n  hint: write \"64KiB\""),
     ("body_max = \"10GB\"", "1:12: \"10GB\" is not a size\n  hint: write \"10GiB\""),
@@ -540,6 +541,7 @@ fn the_defaults_may_be_written() {
         tls_policy = "intermediate"
         client_auth = "off"
         proxy_protocol = "off"
+        desync_mitigation = "monitor"
         [[target_group]]
         name = "app"
         protocol = "http"

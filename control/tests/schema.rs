@@ -12,7 +12,7 @@ use control::schema::{
 };
 use lb::model::{
     AccessLog, AccessLogDestination, AccessLogFormat, Algorithm, CertificateName, ClientAuth, CookieName, Declared,
-    Discovery, Ec2Address, Ec2Discovery, Ejection, Forward, Global, GroupName, HashKey, HealthCheck,
+    DesyncMitigation, Discovery, Ec2Address, Ec2Discovery, Ejection, Forward, Global, GroupName, HashKey, HealthCheck,
     HealthCheckProtocol, HostPort, HttpQuestion, Instance, Listener, ListenerName, ListenerProtocol, ListenerTls,
     Matcher, Network, OWN_COOKIE_NAME, OnDown, OnUnavailable, ProbePort, ProxyProtocol, PublicKeyPin, SendProxy,
     Shutdown, SourceFile, Stickiness, StickyBy, Target, TargetGroup, TargetId, TargetProtocol, TargetTls, Threshold,
@@ -71,30 +71,34 @@ fn listener() -> impl Strategy<Value = Listener> {
     let counts = (1..=1000usize, 0..=10_000_000usize, 0..=1_000_000_000u64);
     let who = (name(), name(), socket_address(), vec(network(), 0..4), protocol());
     let proxy = prop::sample::select(vec![ProxyProtocol::Off, ProxyProtocol::Accept, ProxyProtocol::Require]);
-    let all = (who, proxy, times, sizes, counts);
-    all.prop_map(|((name, group, bind, trusted_proxies, protocol), proxy, times, sizes, counts)| {
-        Listener {
-            name: ListenerName::parse(&name).unwrap(),
-            bind,
-            protocol: protocol.0,
-            tls: protocol.1,
-            redirect_to_https: protocol.2,
-            forward: Forward::to(GroupName::parse(&group).unwrap()),
-            head_timeout: times.0,
-            idle_timeout: times.1,
-            tunnel_idle_timeout: times.2,
-            body_rate_min_bytes: sizes.0,
-            request_line_bytes_max: usize::try_from(sizes.1).unwrap(),
-            headers_bytes_max: usize::try_from(sizes.2).unwrap(),
-            body_bytes_max: sizes.3,
-            header_count_max: counts.0,
-            connections_max: counts.1,
-            requests_per_connection_max: counts.2,
-            // Nobody's header would be believed.
-            proxy_protocol: if trusted_proxies.is_empty() { ProxyProtocol::Off } else { proxy },
-            trusted_proxies,
-        }
-    })
+    let modes = vec![DesyncMitigation::Monitor, DesyncMitigation::Defensive, DesyncMitigation::Strictest];
+    let all = (who, (proxy, prop::sample::select(modes)), times, sizes, counts);
+    all.prop_map(
+        |((name, group, bind, trusted_proxies, protocol), (proxy, desync_mitigation), times, sizes, counts)| {
+            Listener {
+                name: ListenerName::parse(&name).unwrap(),
+                bind,
+                protocol: protocol.0,
+                tls: protocol.1,
+                redirect_to_https: protocol.2,
+                forward: Forward::to(GroupName::parse(&group).unwrap()),
+                head_timeout: times.0,
+                idle_timeout: times.1,
+                tunnel_idle_timeout: times.2,
+                body_rate_min_bytes: sizes.0,
+                request_line_bytes_max: usize::try_from(sizes.1).unwrap(),
+                headers_bytes_max: usize::try_from(sizes.2).unwrap(),
+                body_bytes_max: sizes.3,
+                header_count_max: counts.0,
+                connections_max: counts.1,
+                requests_per_connection_max: counts.2,
+                // Nobody's header would be believed.
+                proxy_protocol: if trusted_proxies.is_empty() { ProxyProtocol::Off } else { proxy },
+                desync_mitigation,
+                trusted_proxies,
+            }
+        },
+    )
 }
 
 fn health_check_protocol() -> impl Strategy<Value = HealthCheckProtocol> {

@@ -226,7 +226,7 @@ pub struct ConnectionDraining {
 pub enum DesyncMitigation {
     /// They are counted.
     Monitor,
-    /// Those that may be dangerous are refused.
+    /// After those that may be dangerous connections are closed.
     #[default]
     Defensive,
     /// Only what keeps to RFC 7230 is passed on.

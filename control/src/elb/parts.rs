@@ -13,7 +13,7 @@ use lb::model::{
 
 use super::CertificateArns;
 use super::facts::policy_type;
-use super::facts::{Facts, HealthCheck, HealthTarget, Instance, Listener, Policy, Protocol};
+use super::facts::{DesyncMitigation, Facts, HealthCheck, HealthTarget, Instance, Listener, Policy, Protocol};
 
 /// Who asks, in the words of the service this stands in for; applications tell checks by it.
 const CHECKER: &str = "ELB-HealthChecker/1.0";
@@ -151,6 +151,7 @@ fn listener(
         protocol: listener_protocol(wanted.protocol),
         idle_timeout: Duration::from_secs(facts.attributes.idle_timeout_s.into()),
         tls: tls.map(|arn| listener_tls(arn, wanted, facts, certificates)).transpose()?,
+        desync_mitigation: desync_mitigation(facts.attributes.desync_mitigation),
         ..model::Listener::new(name, SocketAddr::new(address, wanted.port), forward)
     })
 }
@@ -222,6 +223,14 @@ pub fn pin_of(public_key: &str) -> Result<PublicKeyPin, String> {
 fn send_proxy(on_port: &[&Policy]) -> SendProxy {
     let is_on = on_port.iter().any(|policy| policy.attribute("ProxyProtocol") == Some("true"));
     if is_on { SendProxy::V1 } else { SendProxy::Off }
+}
+
+fn desync_mitigation(mode: DesyncMitigation) -> model::DesyncMitigation {
+    match mode {
+        DesyncMitigation::Monitor => model::DesyncMitigation::Monitor,
+        DesyncMitigation::Defensive => model::DesyncMitigation::Defensive,
+        DesyncMitigation::Strictest => model::DesyncMitigation::Strictest,
+    }
 }
 
 fn listener_protocol(protocol: Protocol) -> ListenerProtocol {

@@ -2,7 +2,8 @@
 
 use lb::model;
 use lb::model::{
-    ClientAuth, Forward, GroupName, ListenerName, ListenerProtocol, ListenerTls, ProxyProtocol, TlsPolicy,
+    ClientAuth, DesyncMitigation, Forward, GroupName, ListenerName, ListenerProtocol, ListenerTls, ProxyProtocol,
+    TlsPolicy,
 };
 use serde_json::Value;
 
@@ -27,6 +28,15 @@ const PROTOCOL: Words<ListenerProtocol> = Words {
 const PROXY_PROTOCOL: Words<ProxyProtocol> = Words {
     what: "use of the PROXY protocol",
     now: &[("off", ProxyProtocol::Off), ("accept", ProxyProtocol::Accept), ("require", ProxyProtocol::Require)],
+    later: &[],
+};
+const DESYNC_MITIGATION: Words<DesyncMitigation> = Words {
+    what: "mode",
+    now: &[
+        ("monitor", DesyncMitigation::Monitor),
+        ("defensive", DesyncMitigation::Defensive),
+        ("strictest", DesyncMitigation::Strictest),
+    ],
     later: &[],
 };
 /// Where https is spoken if nobody says otherwise.
@@ -101,6 +111,10 @@ pub struct Listener {
     /// or `require`, all do and only trusted proxies may connect.
     #[schema(required = false, default = "off")]
     pub proxy_protocol: String,
+    /// What becomes of requests that are unusual, though not refused everywhere, beside being counted: `monitor`,
+    /// nothing; `defensive`, after ambiguous ones both connections are closed; or `strictest`, they are refused.
+    #[schema(required = false, default = "monitor")]
+    pub desync_mitigation: String,
 }
 
 /// Reads a listener; `named` by the place it stands in, or by its own key.
@@ -150,6 +164,8 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&ListenerName>) -> Opt
             count(0..=1_000_000_000),
         ),
         trusted_proxies: reader.or("trusted_proxies", default.trusted_proxies, networks(TRUSTED_PROXIES_MAX)),
+        desync_mitigation: reader
+            .or("desync_mitigation", default.desync_mitigation, |value| DESYNC_MITIGATION.parse(value)),
         proxy_protocol: reader.or("proxy_protocol", default.proxy_protocol, |value| PROXY_PROTOCOL.parse(value)),
         name: name?,
         bind: bind?,
@@ -206,6 +222,7 @@ impl From<&model::Listener> for Listener {
                 Some(port) => port.into(),
             },
             proxy_protocol: PROXY_PROTOCOL.word(listener.proxy_protocol),
+            desync_mitigation: DESYNC_MITIGATION.word(listener.desync_mitigation),
         }
     }
 }

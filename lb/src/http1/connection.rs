@@ -65,7 +65,7 @@ fn may_be_nominated(kind: FieldKind) -> bool {
     match kind {
         FieldKind::Host | FieldKind::ContentLength | FieldKind::TransferEncoding => false,
         FieldKind::Connection | FieldKind::Upgrade | FieldKind::Expect | FieldKind::HopByHop => false,
-        FieldKind::Aliasing | FieldKind::Nominated | FieldKind::RequestId => false,
+        FieldKind::Aliasing | FieldKind::FramingAlias | FieldKind::Nominated | FieldKind::RequestId => false,
         FieldKind::Other | FieldKind::Cookie | FieldKind::SetCookie | FieldKind::Trailer => true,
         FieldKind::XForwardedFor | FieldKind::XForwardedProto | FieldKind::XForwardedPort => true,
         FieldKind::Forwarding | FieldKind::ClientCertificate => true,

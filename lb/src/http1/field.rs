@@ -52,6 +52,8 @@ pub enum FieldKind {
     SetCookie,
     /// A name that a server which takes `_` and its like for `-` would read as one of the above: dropped.
     Aliasing,
+    /// As `Aliasing`, for `Content-Length` or `Transfer-Encoding`, be it with more punctuation than they have: dropped.
+    FramingAlias,
     /// Named by a `Connection` option, so of this connection only: dropped.
     Nominated,
 }
@@ -72,11 +74,13 @@ pub(super) fn classify(name: &[u8]) -> FieldKind {
         (10, b'k') => guarded(name, b"keep-alive", FieldKind::HopByHop),
         (10, b's') => plain(name, b"set-cookie", FieldKind::SetCookie),
         (12, b'x') => guarded(name, b"x-request-id", FieldKind::RequestId),
-        (14, b'c') => guarded(name, b"content-length", FieldKind::ContentLength),
+        (14, b'c') => framing(name, b"content-length", FieldKind::ContentLength),
         (14, b'h') => guarded(name, b"http2-settings", FieldKind::HopByHop),
         (16, b'p') => guarded(name, b"proxy-connection", FieldKind::HopByHop),
-        (17, b't') => guarded(name, b"transfer-encoding", FieldKind::TransferEncoding),
+        (17, b't') => framing(name, b"transfer-encoding", FieldKind::TransferEncoding),
         (13.., b'x') => forwarding(name),
+        // Or punctuation, as far as a token begins with it.
+        (15.., b'c' | b't' | b'!'..=b'.' | b'`' | b'|'..) => disguised(name),
         _ => FieldKind::Other,
     }
 }
@@ -113,6 +117,23 @@ fn guarded(name: &[u8], known: &[u8], kind: FieldKind) -> FieldKind {
     let mut pairs = name.iter().zip(known);
     let alias = pairs.all(|(a, b)| a.eq_ignore_ascii_case(b) || (*b == b'-' && !a.is_ascii_alphanumeric()));
     if alias { FieldKind::Aliasing } else { FieldKind::Other }
+}
+
+/// As [`plain`], for a field that frames the message.
+#[inline]
+fn framing(name: &[u8], known: &[u8], kind: FieldKind) -> FieldKind {
+    if name.eq_ignore_ascii_case(known) { kind } else { disguised(name) }
+}
+
+/// Whether a name has the letters of one that frames the message, in order, with any punctuation between them.
+#[cold]
+fn disguised(name: &[u8]) -> FieldKind {
+    let has_letters_of = |known: &[u8]| {
+        let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+        letters.eq(known.iter().copied())
+    };
+    let is_alias = has_letters_of(b"contentlength") || has_letters_of(b"transferencoding");
+    if is_alias { FieldKind::FramingAlias } else { FieldKind::Other }
 }
 
 /// The value of the first of `fields` with this name, in any case.

@@ -24,6 +24,7 @@ mod response;
 mod scan;
 mod span;
 mod target;
+mod unusual;
 mod write;
 
 pub use body::LengthBody;
@@ -38,6 +39,7 @@ pub use request::{BodyFraming, RequestHead, parse_request};
 pub use response::{Delivery, RequestContext, ResponseFraming, ResponseHead, parse_response};
 pub use span::Span;
 pub use target::{TargetForm, host_without_port, is_valid_host};
+pub use unusual::Unusual;
 pub use write::{
     Connection, Forwarding, Peer, RequestEdits, ResponseEdits, WrittenFraming, write_own_response, write_request_head,
     write_response_head,

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::unusual::Unusual;
+
 /// What is wrong with the fields of a head, of either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FieldFault {
@@ -55,6 +57,9 @@ pub enum RequestRefusal {
     /// A version of HTTP we do not speak on this connection.
     #[error("this version of HTTP is not spoken here")]
     Version,
+    /// The method is longer than any that somebody uses.
+    #[error("the method is too long")]
+    MethodTooLong,
     /// CONNECT: we are nobody's forward proxy.
     #[error("CONNECT is not offered")]
     Connect,
@@ -73,6 +78,9 @@ pub enum RequestRefusal {
     /// The fields are at fault.
     #[error(transparent)]
     Fields(#[from] FieldFault),
+    /// It could be taken, but not by a listener that takes nothing unusual.
+    #[error("{0}")]
+    Unusual(Unusual),
 }
 
 impl RequestRefusal {
@@ -81,18 +89,22 @@ impl RequestRefusal {
         match self {
             RequestRefusal::RequestLineTooLong => 414,
             RequestRefusal::Fields(FieldFault::TooMany | FieldFault::TooLarge) => 431,
-            RequestRefusal::Connect => 501,
+            RequestRefusal::MethodTooLong => 405,
             RequestRefusal::Version => 505,
             _ => 400,
         }
     }
 
-    /// The kind of refusal, as a label of a metric: `ambiguous` is what two servers could read differently.
+    /// The kind of refusal: `acceptable` is harmless, `ambiguous` what two servers could read differently.
     pub fn class(self) -> &'static str {
         use FieldFault as Fault;
         match self {
             RequestRefusal::RequestLineTooLong | RequestRefusal::Fields(Fault::TooMany | Fault::TooLarge) => "limit",
-            RequestRefusal::Connect | RequestRefusal::Version => "unsupported",
+            RequestRefusal::MethodTooLong => "limit",
+            RequestRefusal::Connect => "unsupported",
+            RequestRefusal::Version => "acceptable",
+            RequestRefusal::Unusual(unusual) if !unusual.is_ambiguous() => "acceptable",
+            RequestRefusal::Unusual(_) => "ambiguous",
             RequestRefusal::HostMissing | RequestRefusal::HostRepeated | RequestRefusal::Host => "ambiguous",
             RequestRefusal::RequestLine | RequestRefusal::Target => "malformed",
             RequestRefusal::Fields(Fault::Name | Fault::Value | Fault::TooManyConnectionOptions) => "malformed",

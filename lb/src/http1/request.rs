@@ -7,10 +7,14 @@ use super::field::{Field, FieldKind};
 use super::limits::HeadLimits;
 use super::method::Method;
 use super::refusal::{FieldFault, RequestRefusal};
-use super::scan::{Beyond, Progress, check_limits, collect, with_slots};
+use super::scan::{Beyond, Facts, Progress, check_limits, collect, with_slots};
 use super::span::Span;
 use super::target::{TargetForm, is_valid_host, parse_target};
+use super::unusual::Unusual;
 use super::{Parsed, Version};
+
+/// The longest method.
+const METHOD_BYTES_MAX: usize = 127;
 
 /// The longest id of a request that is passed on.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -64,6 +68,8 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// Whether the client asks for a WebSocket. Every other upgrade is ignored.
     pub upgrade_websocket: bool,
+    /// The worst of what is unusual about it.
+    pub unusual: Option<Unusual>,
     /// How many bytes of the buffer the head takes; the body starts there.
     pub head_len: usize,
     progress: Progress,
@@ -200,9 +206,17 @@ fn complete(
     if method_name == "CONNECT" {
         return Err(RequestRefusal::Connect);
     }
+    if method_name.len() > METHOD_BYTES_MAX {
+        return Err(RequestRefusal::MethodTooLong);
+    }
     head.method = Method::from_token(method_name.as_bytes());
     let is_http10 = request.version == Some(0);
     head.version = if is_http10 { Version::Http10 } else { Version::Http11 };
+    // One wide look at all of it, for the target and the values: what else is in a head is ASCII by its grammar.
+    let is_ascii = buf[..head_len].iter().fold(0, |all, byte| all | byte).is_ascii();
+    if !is_ascii && !target.is_ascii() {
+        return Err(RequestRefusal::Target);
+    }
     let target = parse_target(target.as_bytes(), head.target, head.method)?;
     head.form = target.form;
     head.path_and_query = target.path;
@@ -214,6 +228,7 @@ fn complete(
         None if facts.chunked => BodyFraming::Chunked,
         None => BodyFraming::None,
     };
+    head.unusual = unusual(is_ascii, head, &facts);
     if facts.host_is_repeated {
         return Err(RequestRefusal::HostRepeated);
     }
@@ -230,6 +245,19 @@ fn complete(
     head.upgrade_websocket =
         facts.is_websocket() && !is_http10 && head.method == Method::Get && !head.framing.has_body();
     Ok(Parsed::Complete)
+}
+
+/// The worst of what is unusual about a request.
+#[inline]
+fn unusual(is_ascii: bool, head: &RequestHead, facts: &Facts) -> Option<Unusual> {
+    let is_bodiless = matches!(head.method, Method::Get | Method::Head);
+    match head.framing {
+        _ if facts.framing_alias => Some(Unusual::FramingAlias),
+        BodyFraming::Chunked | BodyFraming::Length(1..) if is_bodiless => Some(Unusual::BodyOfGet),
+        BodyFraming::Length(0) if is_bodiless => Some(Unusual::LengthOfNothing),
+        _ if !is_ascii => Some(Unusual::BeyondAscii),
+        _ => None,
+    }
 }
 
 /// Whether this can be the id of a request: something that can be typed, logged and looked for.

@@ -90,6 +90,7 @@ pub(super) struct Facts {
     pub(super) host_is_repeated: bool,
     pub(super) content_length: Option<u64>,
     pub(super) chunked: bool,
+    pub(super) framing_alias: bool,
     pub(super) connection: ConnectionOptions,
     pub(super) websocket: bool,
     pub(super) upgrades: u32,
@@ -161,6 +162,7 @@ impl Facts {
                 }
                 self.chunked = true;
             }
+            FieldKind::FramingAlias => self.framing_alias = true,
             FieldKind::Connection => self.connection.add(value)?,
             FieldKind::Upgrade => {
                 self.upgrades += 1;

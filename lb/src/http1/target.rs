@@ -26,11 +26,11 @@ pub(super) struct Target {
     pub(super) path: Span,
 }
 
-/// Takes apart `whole`, the target at `span`, which holds no space and no control character.
+/// Takes apart `whole`, the target at `span`, which is ASCII and holds no space and no control character.
 #[inline]
 pub(super) fn parse_target(whole: &[u8], span: Span, method: Method) -> Result<Target, RequestRefusal> {
-    // Bytes beyond ASCII and fragments have no place in a target, and servers differ in what they make of them.
-    if !whole.is_ascii() || whole.contains(&b'#') {
+    // A fragment has no place in a target, and servers differ in what they make of it. So it is with bytes beyond ASCII.
+    if whole.contains(&b'#') {
         return Err(RequestRefusal::Target);
     }
     if whole.first() == Some(&b'/') {

@@ -173,7 +173,7 @@ pub fn write_response_head(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, e
                 copy.field(field);
             }
             FieldKind::ContentLength | FieldKind::TransferEncoding | FieldKind::Connection | FieldKind::Upgrade => {}
-            FieldKind::HopByHop | FieldKind::Nominated | FieldKind::Aliasing => {}
+            FieldKind::HopByHop | FieldKind::Nominated | FieldKind::Aliasing | FieldKind::FramingAlias => {}
             _ => copy.field(field),
         }
     }

@@ -47,6 +47,8 @@ pub struct Listener {
     pub redirect_to_https: Option<u16>,
     /// Whether connections begin with a header of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
+    /// What becomes of requests that are unusual, though not refused everywhere.
+    pub desync_mitigation: DesyncMitigation,
 }
 
 impl Listener {
@@ -71,6 +73,7 @@ impl Listener {
             tls: None,
             redirect_to_https: None,
             proxy_protocol: ProxyProtocol::Off,
+            desync_mitigation: DesyncMitigation::Monitor,
         }
     }
 }
@@ -140,6 +143,17 @@ pub enum ProxyProtocol {
     Accept,
     /// All of them; only trusted proxies may connect.
     Require,
+}
+
+/// What becomes of requests that are unusual, though not so that they are refused everywhere. All of them are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DesyncMitigation {
+    /// They are passed on.
+    Monitor,
+    /// They are passed on; after an ambiguous one its client's connection and its target's are closed.
+    Defensive,
+    /// They are refused.
+    Strictest,
 }
 
 /// Who answers the requests of a listener: a target group and what this listener wants otherwise than the group.

@@ -41,7 +41,7 @@ pub use elb_api::{AccessKey, DEFAULT_ACCOUNT, ElbApi, Instance, Quotas};
 pub use global::{AccessLog, AccessLogDestination, AccessLogFormat, Global, Shutdown};
 pub use hash_key::{HashKey, InvalidHashKey};
 pub use health_check::{HealthCheck, HealthCheckProtocol, HttpQuestion, Matcher, OutOfRange, ProbePort, Threshold};
-pub use listener::{Forward, Listener, ListenerProtocol, Network, ProxyProtocol};
+pub use listener::{DesyncMitigation, Forward, Listener, ListenerProtocol, Network, ProxyProtocol};
 pub use load_balancer::{LoadBalancer, LoadBalancerId, LoadBalancerParts};
 pub use name::{CertificateName, GroupName, InvalidName, ListenerName, TargetId};
 pub use source_file::{FileStamp, SourceFile};

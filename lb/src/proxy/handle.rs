@@ -16,7 +16,8 @@ use super::request_id::RequestId;
 use super::respond::answer_to;
 use super::retry::reach;
 use super::{challenge, headers, sticky, upgrade};
-use crate::http1::{BodyFraming, Connection, Method};
+use crate::http1::{BodyFraming, Connection, Method, RequestRefusal, Unusual};
+use crate::model::DesyncMitigation;
 use crate::stream::Stream;
 use crate::telemetry::NoncompliantClass;
 use crate::upstream::Link;
@@ -38,6 +39,9 @@ pub(super) async fn handle<S: Stream>(client: &mut Client<S>, refused: Option<Fa
         None => forward(client, &mut desk, &front, &mut account).await,
         Some(failure) => Err(failure),
     };
+    if let Some(class) = noncompliance(&desk, &account, outcome.as_ref().err()) {
+        front.count_noncompliant(client.local.worker, class);
+    }
     let next = match outcome {
         Ok(next) => next,
         Err(failure) => fail(client, &mut desk, &front, &mut account, failure).await,
@@ -83,9 +87,16 @@ async fn forward<S: Stream>(
     deliver(client, desk, reached, account, keeps).await
 }
 
-/// Refuses what the head alone shows to be too much.
+/// Refuses what the head alone shows to be too much, or not usual enough for this listener.
 fn admit(desk: &Desk, front: &Front) -> Result<(), Failure> {
-    let body_bytes_max = front.frontend.listener.body_bytes_max;
+    let listener = &front.frontend.listener;
+    match desk.request.unusual {
+        Some(unusual) if listener.desync_mitigation == DesyncMitigation::Strictest => {
+            return Err(Failure::Head(RequestRefusal::Unusual(unusual)));
+        }
+        _ => {}
+    }
+    let body_bytes_max = listener.body_bytes_max;
     match desk.request.framing {
         BodyFraming::Length(length) if body_bytes_max > 0 && length > body_bytes_max => Err(Failure::BodyTooLarge),
         _ => Ok(()),
@@ -102,6 +113,12 @@ async fn say_continue<S: Stream>(client: &mut Client<S>, desk: &mut Desk) -> Res
     send_own(client, desk).await
 }
 
+/// Whether both connections are to end with the request, since others may see another end of it than we do.
+pub(super) fn is_isolated(desk: &Desk, front: &Front) -> bool {
+    desk.request.unusual.is_some_and(Unusual::is_ambiguous)
+        && front.frontend.listener.desync_mitigation != DesyncMitigation::Monitor
+}
+
 /// Whether the connection may carry another request after this one, as far as we are concerned.
 pub(super) fn may_keep<S: Stream>(client: &Client<S>, desk: &Desk, front: &Front) -> bool {
     let requests_max = front.frontend.listener.requests_per_connection_max;
@@ -110,6 +127,7 @@ pub(super) fn may_keep<S: Stream>(client: &Client<S>, desk: &Desk, front: &Front
     !client.is_leaving()
         && !client.local.is_draining()
         && has_more
+        && !is_isolated(desk, front)
         && (requests_max == 0 || client.requests < requests_max)
 }
 
@@ -147,7 +165,8 @@ async fn deliver<S: Stream>(
 /// Keeps the connection to the target, if it is in a state to carry another request.
 fn release<S: Stream>(client: &mut Client<S>, desk: &Desk, link: Link, front: &Front, is_uploaded: bool, now: Instant) {
     let has_surplus = !desk.down.is_drained();
-    if is_uploaded && desk.response.keep_alive && !has_surplus && !client.local.is_stopping() {
+    let may_keep = !client.local.is_stopping() && !is_isolated(desk, front);
+    if is_uploaded && desk.response.keep_alive && !has_surplus && may_keep {
         client.keep_link(link, &front.frontend.pool.group, now);
     }
 }
@@ -173,7 +192,6 @@ async fn fail<S: Stream>(
 ) -> Next {
     client.tether.release();
     account.fails(failure);
-    note(client, front, failure);
     let is_begun = account.status.is_some() && desk.down.written_bytes > 0;
     let is_torn = desk.down.out.is_torn();
     let answer = answer_to(failure).filter(|_| !is_begun && !is_torn);
@@ -197,19 +215,19 @@ async fn fail<S: Stream>(
     }
 }
 
-/// Counts what was not as it has to be.
-fn note<S: Stream>(client: &Client<S>, front: &Front, failure: Failure) {
+/// How far a request was from what it has to be, refused or not.
+fn noncompliance(desk: &Desk, account: &Account, failure: Option<&Failure>) -> Option<NoncompliantClass> {
     let class = match failure {
-        Failure::Head(refusal) => refusal.class(),
-        Failure::Body(_) => "ambiguous",
-        _ => return,
+        Some(Failure::Head(refusal)) => refusal.class(),
+        Some(Failure::Body(_)) => "ambiguous",
+        _ => RequestRefusal::Unusual(desk.request.unusual.filter(|_| account.is_understood)?).class(),
     };
-    let class = match class {
-        "ambiguous" => NoncompliantClass::Ambiguous,
-        "malformed" => NoncompliantClass::Severe,
-        _ => return,
-    };
-    front.count_noncompliant(client.local.worker, class);
+    match class {
+        "acceptable" => Some(NoncompliantClass::Acceptable),
+        "ambiguous" => Some(NoncompliantClass::Ambiguous),
+        "malformed" => Some(NoncompliantClass::Severe),
+        _ => None,
+    }
 }
 
 /// Sends what is staged for the client and is not a target's.

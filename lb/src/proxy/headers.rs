@@ -6,6 +6,7 @@ use super::desk::Desk;
 use super::door::Front;
 use super::error::Failure;
 use super::flow::FlowError;
+use super::handle::is_isolated;
 use crate::http1::{
     Connection, Forwarding, Peer, RequestContext, RequestEdits, ResponseEdits, Version, WrittenFraming,
     write_request_head, write_response_head,
@@ -36,7 +37,11 @@ pub(super) fn stage_request<S: Stream>(desk: &mut Desk, front: &Front, client: &
         },
         host_default: &host_default,
         framing,
-        connection: if request.upgrade_websocket { Connection::Websocket } else { Connection::Unsaid },
+        connection: match request.upgrade_websocket {
+            true => Connection::Websocket,
+            false if is_isolated(desk, front) => Connection::Close,
+            false => Connection::Unsaid,
+        },
         request_id: desk.request_id.ours(),
         cookies_cut: desk.bond.cookies_cut(front),
         fields: &[],

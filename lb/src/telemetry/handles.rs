@@ -40,9 +40,9 @@ impl ByClass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum NoncompliantClass {
-    /// Harmless, yet not as the RFC writes it; forwarded in our own form.
+    /// Harmless, yet not as the RFC writes it.
     Acceptable = 0,
-    /// Its framing or routing can be read in two ways; refused.
+    /// Two servers may read its framing or routing in two ways.
     Ambiguous = 1,
     /// Malformed; refused.
     Severe = 2,

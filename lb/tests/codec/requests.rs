@@ -44,6 +44,7 @@ fn hostile_request_lines_are_refused() {
         ("\x16\x03\x01\x02", Refusal::RequestLine),
         ("CONNECT example.com:443 HTTP/1.1\r\nH", Refusal::Connect),
         ("CONNECT / HTTP/1.1\r\nH", Refusal::Connect),
+        (&format!("{} / HTTP/1.1\r\nH", "M".repeat(128)), Refusal::MethodTooLong),
     ];
     assert_refused(cases);
 }
@@ -333,9 +334,15 @@ fn fields_are_known_by_name_in_any_case() {
         ("Forwarded", FieldKind::Forwarding),
         ("Trailer", FieldKind::Trailer),
         ("cookie", FieldKind::Cookie),
-        ("Content_Length", FieldKind::Aliasing),
-        ("transfer_encoding", FieldKind::Aliasing),
-        ("Transfer.Encoding", FieldKind::Aliasing),
+        ("Content_Length", FieldKind::FramingAlias),
+        ("transfer_encoding", FieldKind::FramingAlias),
+        ("Transfer.Encoding", FieldKind::FramingAlias),
+        ("Transfer---Encoding", FieldKind::FramingAlias),
+        ("content-length_", FieldKind::FramingAlias),
+        ("_Content-Length", FieldKind::FramingAlias),
+        ("Con-tent-Len-gth", FieldKind::FramingAlias),
+        ("Content-Lengths", FieldKind::Other),
+        ("Content-Disposition", FieldKind::Other),
         ("X_Forwarded-For", FieldKind::Aliasing),
         ("x_forwarded_proto", FieldKind::Aliasing),
         ("X-Forwarded_Anything", FieldKind::Aliasing),

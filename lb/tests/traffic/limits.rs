@@ -76,7 +76,7 @@ fn the_ambiguous_is_refused_and_counted() {
     ] {
         refused(client_of(&house).send(request), "400");
     }
-    refused(client_of(&house).send("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"), "501");
+    refused(client_of(&house).send("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"), "400");
     let snapshot = house.live.load();
     let cells = &snapshot.frontends.values().next().unwrap().metrics.workers;
     let counted: u64 = cells.iter().flat_map(|cells| cells.noncompliant.iter()).map(lb::telemetry::Counter::get).sum();
