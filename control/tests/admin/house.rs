@@ -52,7 +52,7 @@ pub(crate) struct House {
     pub(crate) live: Arc<Live>,
     pub(crate) readiness: Readiness,
     pub(crate) file: PathBuf,
-    observer: Observer,
+    pub(crate) observer: Observer,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<()>,

@@ -1,5 +1,7 @@
 //! What each action answers, word for word.
 
+use control::elb::{Facts, Scheme};
+
 use crate::caller::{ARN, Scene};
 
 const WEB: &str = "LoadBalancerName=web&AvailabilityZones.member.1=us-east-1b&AvailabilityZones.member.2=us-east-1a&\
@@ -132,7 +134,29 @@ async fn a_creation_repeated_is_the_same_whatever_its_order() {
     let first = scene.done("DescribeLoadBalancers", NAMED).await;
     let swapped = WEB.replace("us-east-1b", "x").replace("us-east-1a", "us-east-1b").replace('x', "us-east-1a");
     scene.done("CreateLoadBalancer", &swapped.replace("=http", "=HTTP")).await;
+    let twice = format!("{WEB}&AvailabilityZones.member.3=us-east-1a");
+    scene.done("CreateLoadBalancer", &twice).await;
     assert_eq!(scene.done("DescribeLoadBalancers", NAMED).await, first);
+}
+
+#[tokio::test]
+async fn a_creation_that_another_version_kept_is_told_by_what_there_is() {
+    let scene = web().await;
+    let config = std::sync::Arc::clone(&scene.house.live.load().config);
+    let (_, held) = config.load_balancers.iter().next().unwrap();
+    let mut kept: serde_json::Value = serde_json::from_str(&held.wanted.facts).unwrap();
+    let facts = Facts::read(&held.wanted.facts).unwrap();
+    let asked = facts.created_with.clone().unwrap();
+    for unknown in
+        [serde_json::json!("Listener { port: 80 }"), serde_json::json!({ "ports": [] }), serde_json::json!(null)]
+    {
+        kept["created_with"] = unknown;
+        let mut read = Facts::read(&kept.to_string()).unwrap();
+        assert_eq!(read, Facts { created_with: None, ..facts.clone() });
+        assert!(read.was_created_with(&asked));
+        read.scheme = Scheme::Internal;
+        assert!(!read.was_created_with(&asked));
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ impl Scene {
             "[elb_api]\nbind = \"{bind}\"\n[[elb_api.access_key]]\nid = \"{id}\"\nsecret = \"{secret}\"\n\
              [[elb_api.access_key]]\nid = \"{session_id}\"\nsecret = \"{session_secret}\"\nsession_token = \"{token}\"\n\
              [[elb_api.access_key]]\nid = \"AKIAOTHER\"\nsecret = \"other\"\naccount = \"000000000002\"\n\
-             [instances]\n\"i-87f232ed\" = \"127.0.0.1\"\n\"i-85f232ef\" = \"127.0.0.2\"\n\"i-00000003\" = \"127.0.0.3\"\n"
+             [instances]\n\"i-87f232ed\" = \"127.0.0.1\"\n\"i-85f232ef\" = \"127.0.0.2\"\n\"i-00000003\" = \"127.0.0.3\"\n\
+             \"i-00000004\" = {{ address = \"127.0.0.4\", zone = \"us-east-1d\" }}\n"
         );
         Self { house: House::start_with(Some(&toml), true).await, bind }
     }
@@ -66,6 +67,13 @@ impl Scene {
         });
         scene.house.put("/v1/certificates/shop", &body).await.json(201);
         scene
+    }
+
+    /// Changes the file, and reloads it.
+    pub(crate) async fn reload(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.house.file).unwrap();
+        std::fs::write(&self.house.file, change(text)).unwrap();
+        self.house.post("/v1/reload").await.json(200);
     }
 
     /// Sends what a client of today would.

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::caller::{ARN, Scene, masked};
+use crate::caller::{ARN, Call, Scene, masked};
 
 const NAMED: &str = "LoadBalancerName=web";
 const ZONE: &str = "AvailabilityZones.member.1=a";
@@ -176,6 +176,38 @@ async fn quotas() {
         ("CreateLBCookieStickinessPolicy", format!("{NAMED}&PolicyName=p100")),
     ];
     insta::assert_snapshot!(refusals(&scene, &cases).await);
+}
+
+#[tokio::test]
+async fn quotas_that_are_lowered_take_nothing_away() {
+    let scene = scene().await;
+    scene.done("CreateLoadBalancer", &format!("LoadBalancerName=b&{ZONE}{}", listener(1, "HTTP", 8081))).await;
+    let ids = format!("{NAMED}&Instances.member.1.InstanceId=i-87f232ed&Instances.member.2.InstanceId=i-85f232ef");
+    let listeners = format!("{NAMED}{}{}", listener(1, "HTTP", 8080), listener(2, "TCP", 8082));
+    scene.done("RegisterInstancesWithLoadBalancer", &ids).await;
+    scene.done("CreateLoadBalancerListeners", &listeners).await;
+    let before = scene.done("DescribeLoadBalancers", "").await;
+    let quotas = "[elb_api]\nload_balancers_max = 1\nlisteners_max = 1\ninstances_max = 1\n";
+    scene.reload(|file| file.replace("[elb_api]\n", quotas)).await;
+    insta::assert_snapshot!("limits that are configured", scene.done("DescribeAccountLimits", "").await);
+    // What is there stays, and may be asked for again.
+    scene.done("RegisterInstancesWithLoadBalancer", &ids).await;
+    scene.done("CreateLoadBalancerListeners", &listeners).await;
+    scene.done("CreateLoadBalancer", &web()).await;
+    assert_eq!(scene.done("DescribeLoadBalancers", "").await, before);
+    let cases = [
+        ("RegisterInstancesWithLoadBalancer", format!("{NAMED}&Instances.member.1.InstanceId=i-00000003")),
+        ("CreateLoadBalancerListeners", format!("{NAMED}{}", listener(1, "TCP", 8083))),
+        ("CreateLoadBalancer", format!("LoadBalancerName=c&{ZONE}{}", listener(1, "HTTP", 8083))),
+    ];
+    insta::assert_snapshot!("above quotas that were lowered", refusals(&scene, &cases).await);
+}
+
+#[tokio::test]
+async fn a_request_names_its_action() {
+    let scene = Scene::start().await;
+    let nothing = Call { parameters: "Version=2012-06-01".to_owned(), ..Call::of("", "") };
+    insta::assert_snapshot!(scene.unchanged(nothing).await);
 }
 
 #[tokio::test]

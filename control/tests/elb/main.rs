@@ -6,6 +6,7 @@
 mod answers;
 mod caller;
 mod errors;
+mod health;
 mod hostile;
 #[path = "../admin/house.rs"]
 #[allow(dead_code, reason = "the vocabulary of another test binary, of which this one uses a part")]

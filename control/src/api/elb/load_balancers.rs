@@ -315,6 +315,13 @@ fn written(at_ms: u64) -> String {
     OffsetDateTime::from(at).format(format).unwrap_or_default()
 }
 
-fn owned(texts: Option<Vec<&str>>) -> Vec<String> {
-    texts.unwrap_or_default().into_iter().map(str::to_owned).collect()
+/// Texts as they were given, each once.
+pub(super) fn owned(texts: Option<Vec<&str>>) -> Vec<String> {
+    let mut owned: Vec<String> = Vec::new();
+    for text in texts.unwrap_or_default() {
+        if !owned.iter().any(|other| other == text) {
+            owned.push(text.to_owned());
+        }
+    }
+    owned
 }

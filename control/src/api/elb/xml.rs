@@ -85,3 +85,26 @@ pub(super) fn refusal(refusal: &Refusal, request_id: &str) -> String {
     xml.text("RequestId", request_id);
     format!("<ErrorResponse xmlns=\"{NAMESPACE}\">{}</ErrorResponse>\n", xml.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::elb::error::Code;
+
+    #[test]
+    fn whose_fault_it_was_stands_in_an_error() {
+        for (code, written, status) in [
+            (Code::InternalFailure, "<Type>Receiver</Type><Code>InternalFailure</Code>", 500),
+            (Code::ServiceUnavailable, "<Type>Receiver</Type><Code>ServiceUnavailable</Code>", 503),
+            (Code::Throttling, "<Type>Sender</Type><Code>Throttling</Code>", 400),
+            (Code::InvalidConfigurationRequest, "<Type>Sender</Type><Code>InvalidConfigurationRequest</Code>", 409),
+        ] {
+            let expected = format!(
+                "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error>{written}<Message>a &lt; b</Message></Error>\
+                 <RequestId>1-2</RequestId></ErrorResponse>\n"
+            );
+            assert_eq!(refusal(&Refusal::new(code, "a < b"), "1-2"), expected);
+            assert_eq!(code.status().as_u16(), status);
+        }
+    }
+}

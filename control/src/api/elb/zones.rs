@@ -1,8 +1,10 @@
 //! Zones, subnets and security groups. They are kept as they are asked for: which of them there are, nobody here knows.
+//! What follows from zones for instances, the data plane sees to.
 
 use std::collections::BTreeSet;
 
 use super::error::Refusal;
+use super::load_balancers::owned;
 use super::query::Parameters;
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
@@ -60,10 +62,8 @@ fn change(
     list: &'static str,
     with: impl FnOnce(&mut Facts, Vec<String>) -> Result<&Vec<String>, Refusal>,
 ) -> Result<(Wish, Xml), Refusal> {
-    let (name, asked) = parameters.read(|input| {
-        let asked = input.required_texts(list).into_iter().map(str::to_owned).collect();
-        (input.required("LoadBalancerName").to_owned(), asked)
-    })?;
+    let (name, asked) = parameters
+        .read(|input| (input.required("LoadBalancerName").to_owned(), owned(Some(input.required_texts(list)))))?;
     let mut facts = scene.load_balancer(&name)?;
     let mut xml = Xml::default();
     xml.texts(list, with(&mut facts, asked)?);
