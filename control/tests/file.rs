@@ -99,10 +99,6 @@ const MISTAKES: &[(&str, &str)] = &[
         "elbow.toml:2:15: the admin address is to show certificate web, which does not exist\n  hint: declare it with [[certificate]]",
     ),
     (
-        "[access_log]\nformat = \"elb-classic\"\n",
-        "elbow.toml:2:10: format `elb-classic` is not available in this version\n  hint: available: json, combined",
-    ),
-    (
         "[instances]\n\"i-1\" = \"10.0.0.1:80\"\n",
         "elbow.toml:2:9: \"10.0.0.1:80\" is not an address: an IPv6 address needs brackets, as in [::1]:80\n  hint: write it as in \"i-87f232ed\" = \"10.0.0.11\", or \"i-87f232ed\" = { address = \"10.0.0.11\", zone = \"us-east-1a\" }",
     ),
