@@ -90,7 +90,7 @@ async fn the_whole_documented_configuration_is_taken() {
          [[target_group]]\nname = \"app\"\nprotocol = \"http\"\nalgorithm = \"least_outstanding_requests\"\n\
          deregistration_delay = \"300s\"\nslow_start = \"0s\"\nwhen_all_unhealthy = \"fail_open\"\ninitial_wait = \"3s\"\n\
          connect_timeout = \"2s\"\nresponse_timeout = \"60s\"\nkeepalive_timeout = \"4s\"\nidle_connections_max = 64\n\
-         connections_max = 0\n[target_group.health_check]\nprotocol = \"http\"\npath = \"/\"\nport = \"traffic-port\"\n\
+         connections_max = 0\nsurge_queue_max = 1024\n[target_group.health_check]\nprotocol = \"http\"\npath = \"/\"\nport = \"traffic-port\"\n\
          host = \"\"\nheaders = {{}}\ninterval = \"10s\"\ntimeout = \"5s\"\nhealthy_threshold = 2\n\
          unhealthy_threshold = 2\nmatcher = \"200-299\"\n\
          [[target_group.target]]\nid = \"web-1\"\naddress = \"10.0.0.11:80\"\nweight = 1\nzone = \"us-east-1a\"\n",

@@ -38,7 +38,7 @@ async fn requests_over_the_limit_of_a_target_go_elsewhere_or_are_a_503() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| [vec![Act::Until(held.clone())], answer(200, "ok")].concat()).await;
-    let lb = Setup::targets(&[&upstream]).group("connections_max = 2").start().await;
+    let lb = Setup::targets(&[&upstream]).group("connections_max = 2\nsurge_queue_max = 0").start().await;
     let mut clients = [lb.connect().await, lb.connect().await];
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;

@@ -219,7 +219,7 @@ async fn a_connection_waits_while_nobody_has_been_checked() {
 #[tokio::test]
 async fn a_stream_counts_as_in_flight_until_its_last_byte() {
     let target = StreamTarget::start().await;
-    let lb = Setup::streams(&[&target]).group("connections_max = 1").start().await;
+    let lb = Setup::streams(&[&target]).group("connections_max = 1\nsurge_queue_max = 0").start().await;
     let in_flight = async || lb.admin().targets("app").await[0]["in_flight"].as_u64().unwrap();
     let (mut client, mut server) = through(&lb, &target).await;
     assert_eq!(in_flight().await, 1);

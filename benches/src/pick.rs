@@ -119,7 +119,7 @@ fn candidates(targets: usize) -> (Vec<Candidate>, Vec<InFlight>) {
         (0..targets as u64).filter_map(|index| Some((BackendId(index), TargetId::parse(&format!("t-{index}")).ok()?)));
     let candidates: Vec<_> = ids
         .map(|(id, target)| {
-            let backend = Arc::new(Backend::new(id, group.clone(), target, Some(address), 1, now));
+            let backend = Arc::new(Backend::new(id, group.clone(), target, Some(address), Arc::default(), 1, now));
             work.extend((0..random.below(4)).filter_map(|_| backend.begin(0)));
             backend.learn(Outcome::Answered, Duration::from_micros(1_000 + random.below(4_000) as u64), now);
             Candidate { backend, address, weight: 100 }

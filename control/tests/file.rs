@@ -552,6 +552,7 @@ fn the_defaults_may_be_written() {
         keepalive_timeout = "4s"
         idle_connections_max = 64
         connections_max = 0
+        surge_queue_max = 1024
         tls_verify = "none"
         send_proxy = "off"
         [target_group.stickiness]

@@ -221,7 +221,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
         duration(0..=3_600_000),
         duration(0..=3_600_000),
     );
-    let counts = (0..=100_000usize, 0..=10_000_000usize);
+    let counts = (0..=100_000usize, 0..=10_000_000usize, 0..=65_536usize);
     let send_proxy = prop::sample::select(vec![SendProxy::Off, SendProxy::V1, SendProxy::V2]);
     let speaks = (any::<bool>(), any::<bool>(), target_tls(), send_proxy);
     let live = (option::of(stickiness()), ejection(), health_check(), option::of(discovery()));
@@ -262,6 +262,7 @@ fn target_group() -> impl Strategy<Value = TargetGroup> {
                 keepalive_timeout: times.4,
                 idle_connections_max: counts.0,
                 connections_max: counts.1,
+                surge_queue_max: counts.2,
                 stickiness: stickiness.filter(|sticky| !is_stream || sticky_stream(sticky)),
                 ejection,
                 health_check,

@@ -337,6 +337,22 @@ impl HealthCheck {
     }
 }
 
+impl Attributes {
+    /// The additional attribute, of elbow's own, that limits what is in flight at an instance.
+    pub const CONNECTIONS_MAX: &str = "elbow.connections_max";
+
+    /// What an instance may have in flight. 0: there is no limit.
+    pub fn connections_max(&self) -> usize {
+        self.additional.get(Self::CONNECTIONS_MAX).and_then(|value| Self::read_connections_max(value)).unwrap_or(0)
+    }
+
+    /// What a value of that attribute says: a number up to a million.
+    pub fn read_connections_max(value: &str) -> Option<usize> {
+        let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+        value.parse().ok().filter(|count| is_number && *count <= 1_000_000)
+    }
+}
+
 impl ConnectionDraining {
     /// How long what is in flight may take.
     pub fn delay(&self) -> Duration {

@@ -74,6 +74,7 @@ fn target_group(_name: &str, facts: &Facts, group: GroupName) -> Result<TargetGr
         deregistration_delay: facts.attributes.connection_draining.delay(),
         when_all_unhealthy: WhenAllUnhealthy::FailClosed,
         response_timeout: idle_timeout,
+        connections_max: facts.attributes.connections_max(),
         health_check: health_check(&facts.health_check)?,
         zones: facts.availability_zones.iter().map(|zone| zone.as_str().into()).collect(),
         // As far as checks go: each forward says what it asks for.

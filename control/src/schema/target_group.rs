@@ -92,6 +92,9 @@ pub struct TargetGroup {
     /// The most in flight at one target, all workers together; 0: no limit.
     #[schema(required = false, default = 0)]
     pub connections_max: u64,
+    /// How many requests or connections may wait for room while every target has `connections_max` in flight; 0: none.
+    #[schema(required = false, default = 1024)]
+    pub surge_queue_max: u64,
     /// What keeps a client at its target. Absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stickiness: Option<Stickiness>,
@@ -163,6 +166,7 @@ pub(super) fn read(reader: &mut Reader<'_>, named: Option<&GroupName>) -> Option
         keepalive_timeout: reader.or("keepalive_timeout", default.keepalive_timeout, duration(Duration::ZERO..=HOUR)),
         idle_connections_max: reader.or("idle_connections_max", default.idle_connections_max, count_usize(0..=100_000)),
         connections_max: reader.or("connections_max", default.connections_max, count_usize(0..=10_000_000)),
+        surge_queue_max: reader.or("surge_queue_max", default.surge_queue_max, count_usize(0..=65_536)),
         stickiness: stickiness?,
         ejection: ejection?,
         discovery: discovery?,
@@ -220,6 +224,7 @@ impl From<&model::TargetGroup> for TargetGroup {
             keepalive_timeout: duration_text(group.keepalive_timeout),
             idle_connections_max: group.idle_connections_max as u64,
             connections_max: group.connections_max as u64,
+            surge_queue_max: group.surge_queue_max as u64,
             stickiness: group.stickiness.as_ref().map(Stickiness::from),
             ejection: Ejection::from(&group.ejection),
             tls_verify: target_tls::verify_word(&group.tls.verify),

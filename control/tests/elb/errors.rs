@@ -111,6 +111,10 @@ async fn each_rule_of_parameters() {
         )
     };
     let other = |rest: &str| format!("LoadBalancerName=other&{ZONE}{rest}");
+    let limit = |value: &str| {
+        let attribute = "LoadBalancerAttributes.AdditionalAttributes.member.1";
+        format!("{NAMED}&{attribute}.Key=elbow.connections_max&{attribute}.Value={value}")
+    };
     let cases = [
         ("CreateLoadBalancer", String::new()),
         ("CreateLoadBalancer", named("-a")),
@@ -154,6 +158,8 @@ async fn each_rule_of_parameters() {
             format!("{NAMED}&LoadBalancerAttributes.CrossZoneLoadBalancing.Enabled=maybe"),
         ),
         ("ModifyLoadBalancerAttributes", format!("{NAMED}&LoadBalancerAttributes.AccessLog.Enabled=true")),
+        ("ModifyLoadBalancerAttributes", limit("many")),
+        ("ModifyLoadBalancerAttributes", limit("1000001")),
         ("AddTags", "LoadBalancerNames.member.1=web&LoadBalancerNames.member.2=web&Tags.member.1.Key=a".to_owned()),
         ("AddTags", "LoadBalancerNames.member.1=web&Tags.member.1.Key=aws:a".to_owned()),
         ("AddTags", "LoadBalancerNames.member.1=web&Tags.member.1.Key=a&Tags.member.1.Value=%3F".to_owned()),

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use super::session::Session;
-use crate::affinity::{Followed, Request, Seen, follow};
+use crate::affinity::{Followed, Request, Seen, Why, follow};
 use crate::balance::{self, Pick, hash_of_address};
 use crate::http1::RequestHead;
-use crate::proxy::{Front, Waited, is_new, wait_for_snapshot};
+use crate::proxy::{Front, InLine, Waited, Waiter, is_new};
 use crate::state::{BackendId, InFlight};
 use crate::stream::Stream;
 use crate::telemetry::EndReason;
@@ -22,42 +22,78 @@ pub(super) struct Chosen {
 }
 
 /// Chooses the target its source is bound to, or one that was not tried, or else any. While none can take work but one
-/// may soon, waits for it.
-pub(super) async fn choose<S: Stream>(session: &mut Session<S>, tried: &[BackendId]) -> Result<Chosen, EndReason> {
+/// may soon, waits for it; while all are full, waits in line.
+pub(super) async fn choose<S: Stream>(
+    session: &mut Session<S>,
+    tried: &[BackendId],
+    in_line: &mut InLine,
+) -> Result<Chosen, EndReason> {
     let mut waits_until: Option<Instant> = None;
     let mut is_patient = true;
     loop {
         let front = session.tether.door.front();
         let pool = &front.frontend.pool;
-        let cells = pool.metrics.workers.of(session.local.worker);
+        let has_turn = in_line.has_turn(pool);
         let may_come = match bound(&front, session, tried, is_patient) {
-            Bound::To(chosen) => return Ok(chosen),
-            Bound::Nowhere => return Err(EndReason::NoTarget),
+            Bound::To(chosen) => {
+                in_line.found_room(chosen.in_flight.backend());
+                return Ok(chosen);
+            }
+            Bound::Nowhere { is_full } => {
+                pool.metrics.workers.of(session.local.worker).spillover.add(u64::from(is_full));
+                false
+            }
             Bound::Awaited => true,
             Bound::Free => {
-                let picked = pick(&front, session, tried);
-                let picked = if tried.is_empty() { picked } else { picked.or_else(|| pick(&front, session, &[])) };
-                if let Some(chosen) = picked {
-                    cells.failed_open.add(u64::from(pool.failed_open));
+                if let Some(chosen) = has_turn.then(|| pick_any(&front, session, tried)).flatten() {
+                    in_line.found_room(chosen.in_flight.backend());
                     return Ok(chosen);
+                }
+                if pool.can_be_full() {
+                    wait_in_line(session, &front, in_line).await?;
+                    continue;
                 }
                 pool.waiting
             }
         };
+        in_line.leave();
         if !may_come {
-            cells.spillover.add(u64::from(pool.eligible > 0 && pool.group.connections_max > 0));
             return Err(EndReason::NoTarget);
         }
         let until = *waits_until.get_or_insert_with(|| Instant::now() + pool.group.initial_wait);
-        let Session { local, tether, deadline, io, .. } = session;
-        match wait_for_snapshot(local, tether, deadline, io, &front, until).await {
-            Waited::Changed => {}
+        match waiter(session).wait_for_snapshot(&front, until).await {
             // It was in vain: who is bound to a target without a verdict may have another one now.
             Waited::TooLong if is_patient => is_patient = false,
-            Waited::TooLong => return Err(EndReason::NoTarget),
-            Waited::ClientLeft => return Err(EndReason::ClientLeft),
-            Waited::Cut => return Err(EndReason::Cut),
+            waited => go_on_after(waited)?,
         }
+    }
+}
+
+/// Waits in line for room, or until something else is to be done. Counts whom the line does not take.
+async fn wait_in_line<S: Stream>(
+    session: &mut Session<S>,
+    front: &Rc<Front>,
+    in_line: &mut InLine,
+) -> Result<(), EndReason> {
+    let pool = &front.frontend.pool;
+    let Some(until) = in_line.line_up(pool) else {
+        pool.metrics.workers.of(session.local.worker).spillover.add(1);
+        return Err(EndReason::NoTarget);
+    };
+    go_on_after(in_line.wait(waiter(session), front, until).await)
+}
+
+fn waiter<S: Stream>(session: &mut Session<S>) -> Waiter<'_, S> {
+    let Session { tether, deadline, io, .. } = session;
+    Waiter { client: io, tether, deadline }
+}
+
+fn go_on_after(waited: Waited) -> Result<(), EndReason> {
+    match waited {
+        Waited::Changed | Waited::Called => Ok(()),
+        Waited::TooLong => Err(EndReason::NoTarget),
+        Waited::ClientLeft => Err(EndReason::ClientLeft),
+        Waited::Cut => Err(EndReason::Cut),
     }
 }
 
@@ -69,7 +105,10 @@ enum Bound {
     Awaited,
     /// To whomever the balancer chooses.
     Free,
-    Nowhere,
+    Nowhere {
+        /// Whether that is because its target has as much in flight as it may have.
+        is_full: bool,
+    },
 }
 
 /// Where a source is bound to, if streams are sticky.
@@ -85,8 +124,17 @@ fn bound<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]
         Followed::Taken { in_flight, address, .. } => Bound::To(Chosen { front: Rc::clone(front), in_flight, address }),
         Followed::Awaited => Bound::Awaited,
         Followed::Free(_) => Bound::Free,
-        Followed::Refused(_) => Bound::Nowhere,
+        Followed::Refused(why) => Bound::Nowhere { is_full: why == Why::Full },
     }
+}
+
+fn pick_any<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]) -> Option<Chosen> {
+    let picked = pick(front, session, tried);
+    let picked = if tried.is_empty() { picked } else { picked.or_else(|| pick(front, session, &[])) };
+    let pool = &front.frontend.pool;
+    picked.inspect(|_| {
+        pool.metrics.workers.of(session.local.worker).failed_open.add(u64::from(pool.failed_open));
+    })
 }
 
 fn pick<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]) -> Option<Chosen> {

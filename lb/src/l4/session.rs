@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::account::Account;
 use super::choose::{Chosen, choose};
 use super::relay::relay;
-use crate::proxy::{Arrival, Deadline, Door, Front, Local, Tether, Tied};
+use crate::proxy::{Arrival, Deadline, Door, Front, InLine, Local, Tether, Tied};
 use crate::state::{Failed, Outcome};
 use crate::stream::Stream;
 use crate::telemetry::EndReason;
@@ -85,9 +85,9 @@ impl<S: Stream> Session<S> {
 
 /// Connects to a target, or to another one where that fails: nothing of what the client sends has been read yet.
 async fn reach<S: Stream>(session: &mut Session<S>, account: &mut Account) -> Result<(Rc<Front>, Link), EndReason> {
-    let mut tried = Vec::new();
+    let (mut tried, mut in_line) = (Vec::new(), InLine::default());
     loop {
-        let chosen = choose(session, &tried).await?;
+        let chosen = choose(session, &tried, &mut in_line).await?;
         tried.push(chosen.in_flight.backend().id);
         let front = Rc::clone(&chosen.front);
         let cells = front.frontend.pool.metrics.workers.of(session.local.worker);

@@ -120,6 +120,7 @@ impl Serving {
             self.reconcile_doors(&next);
             self.local.leave_departed();
             self.local.wake_waiting();
+            next.groups().for_each(|pool| pool.surge.may_have_grown());
             self.worker.settings.live.take_up(self.worker.number, next.generation);
         }
     }

@@ -36,6 +36,8 @@ pub struct TargetGroup {
     pub idle_connections_max: usize,
     /// The most requests or connections in flight at one target, all workers together. 0: no limit.
     pub connections_max: usize,
+    /// How many requests or connections may wait for room while every target has `connections_max`. 0: none.
+    pub surge_queue_max: usize,
     /// How targets are spoken to over TLS, in traffic and in checks, where either is over TLS.
     pub tls: TargetTls,
     /// Whether a connection to a target begins with a header of the PROXY protocol, and which.
@@ -71,6 +73,7 @@ impl TargetGroup {
             keepalive_timeout: Duration::from_secs(4),
             idle_connections_max: 64,
             connections_max: 0,
+            surge_queue_max: 1024,
             tls: TargetTls::default(),
             send_proxy: SendProxy::Off,
             on_down: OnDown::Keep,

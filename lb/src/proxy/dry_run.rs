@@ -69,7 +69,7 @@ impl DryRequest<'_> {
                 return Ok(DryRun { choice, shares: Vec::new() });
             }
             Followed::Refused(why) => {
-                let failure = if why == Why::Full { Failure::AllFull } else { Failure::BoundElsewhere };
+                let failure = if why == Why::Full { Failure::BoundToFull } else { Failure::BoundElsewhere };
                 return Ok(nobody(pool, Sticky::Refused(why), &trail, failure));
             }
             Followed::Awaited => return Ok(nobody(pool, Sticky::None, &trail, Failure::Awaited)),
@@ -78,8 +78,7 @@ impl DryRequest<'_> {
         let hash = pool.hash_key();
         let hash = hash.and_then(|key| hash_key::hash(key, self.peer, self.trusted_proxies, &head, &bytes));
         let Some(chosen) = draw(pool, 0, hash, &mut trail) else {
-            let is_full = pool.eligible > 0 && pool.group.connections_max > 0;
-            let failure = if is_full { Failure::AllFull } else { Failure::NoTarget };
+            let failure = if pool.can_be_full() { full(pool) } else { Failure::NoTarget };
             return Ok(nobody(pool, decided, &trail, failure));
         };
         let target = (Arc::clone(&chosen.backend), chosen.address);
@@ -138,12 +137,22 @@ fn shares(pool: &Pool, hash: Option<u64>, workers: usize) -> Vec<(Arc<Backend>, 
     shares.into_iter().map(|(backend, count)| (Arc::clone(backend), count as f64 / DRAWS as f64)).collect()
 }
 
+/// What a request comes to while every target is full.
+fn full(pool: &Pool) -> Failure {
+    let length_max = pool.group.surge_queue_max;
+    if length_max > 0 && pool.surge.length() >= length_max { Failure::QueueFull } else { Failure::AllFull }
+}
+
 /// Nobody could be chosen.
 fn nobody(pool: &Arc<Pool>, decided: Sticky, trail: &Trail, failure: Failure) -> DryRun {
+    let group = &pool.group;
     let waits = failure == Failure::Awaited || (failure == Failure::NoTarget && pool.waiting);
-    let failure = match waits {
-        true => format!("{failure}: it would wait for up to {:?}", pool.group.initial_wait),
-        false => failure.to_string(),
+    let failure = match failure {
+        _ if waits => format!("{failure}: it would wait for up to {:?}", group.initial_wait),
+        Failure::AllFull if group.surge_queue_max > 0 => {
+            format!("{failure}: it would wait for up to {:?}, behind {}", group.response_timeout, pool.surge.length())
+        }
+        _ => failure.to_string(),
     };
     let mut choice = Choice::of(pool, Duration::ZERO, decided, trail, None);
     choice.outcome = Outcome::Failed(failure.into());

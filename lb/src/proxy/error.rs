@@ -67,9 +67,18 @@ pub(super) enum Failure {
     /// The target that the client is bound to has not had its first verdict yet.
     #[error("the target of this client is not checked yet")]
     Awaited,
+    /// The client is bound to a target that has as much in flight as it may have, and another one is not allowed.
+    #[error("the target of this client is at its limit of connections")]
+    BoundToFull,
     /// Every target has as much in flight as it may have.
     #[error("all targets are at their limit of connections")]
     AllFull,
+    /// As many wait for one of them to have room as may.
+    #[error("all targets are at their limit of connections, and as many requests wait as may")]
+    QueueFull,
+    /// None of them had room for as long as a request may wait.
+    #[error("all targets were at their limit of connections for as long as a request may wait")]
+    WaitedInVain,
     /// No file descriptor, port or memory is left here.
     #[error("out of file descriptors or ports")]
     Exhausted,
@@ -136,7 +145,8 @@ impl Failure {
             Self::AnswerTruncated | Self::AnswerRefused(_) | Self::AnswerBody(_) => EndReason::TargetFailed,
             Self::InterimFlood => EndReason::TargetFailed,
             Self::TargetTimedOut => EndReason::TargetTimeout,
-            Self::NoTarget | Self::BoundElsewhere | Self::Awaited | Self::AllFull => EndReason::NoTarget,
+            Self::NoTarget | Self::BoundElsewhere | Self::Awaited | Self::BoundToFull => EndReason::NoTarget,
+            Self::AllFull | Self::QueueFull | Self::WaitedInVain => EndReason::NoTarget,
             Self::Exhausted | Self::TooManyConnections | Self::Unsecured(TlsFault::Unable) => EndReason::NoTarget,
             Self::Unsecured(_) => EndReason::TargetFailed,
             Self::Cut => EndReason::Cut,

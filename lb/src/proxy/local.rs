@@ -43,8 +43,6 @@ pub(crate) struct Local {
     telemetry: Arc<Telemetry>,
     tethers: RefCell<HashMap<u64, Rc<Tether>>>,
     tether_next: Cell<u64>,
-    /// Requests that wait for a target to become eligible.
-    waiting: RefCell<Vec<Waker>>,
     accepting: Cell<usize>,
     draining: Cell<bool>,
     stopping: Cell<bool>,
@@ -75,7 +73,6 @@ impl Local {
             telemetry: Arc::clone(telemetry),
             tethers: RefCell::default(),
             tether_next: Cell::new(0),
-            waiting: RefCell::default(),
             accepting: Cell::new(0),
             draining: Cell::new(false),
             stopping: Cell::new(false),
@@ -182,14 +179,9 @@ impl Local {
         self.idle.close_expired(now);
     }
 
-    /// Wakes the requests that wait for a target, to look at the new snapshot.
+    /// Wakes the connections that wait for a target, to look at the new snapshot.
     pub(crate) fn wake_waiting(&self) {
-        self.waiting.take().into_iter().for_each(Waker::wake);
-    }
-
-    /// Wakes the caller at the next snapshot.
-    pub(crate) fn wait(&self, waker: &Waker) {
-        self.waiting.borrow_mut().push(waker.clone());
+        self.tethers.borrow().values().filter(|tether| tether.awaits_next()).for_each(|tether| tether.wake());
     }
 
     /// Makes a connection known to the worker until the answer is dropped.

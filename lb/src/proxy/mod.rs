@@ -54,4 +54,4 @@ pub(crate) use pipes::Pipe;
 pub(crate) use secure::{secure, serve_secure};
 pub(crate) use sticky::is_new;
 pub(crate) use tether::Tether;
-pub(crate) use waiting::{Waited, wait_for_snapshot};
+pub(crate) use waiting::{InLine, Waited, Waiter};

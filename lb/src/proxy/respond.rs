@@ -37,7 +37,10 @@ pub(super) fn answer_to(failure: Failure) -> Option<Answer> {
         Failure::InterimFlood => answer(502, "http_protocol_error"),
         Failure::TargetTimedOut => answer(504, "http_response_timeout"),
         Failure::NoTarget | Failure::BoundElsewhere | Failure::Awaited => answer(503, "destination_unavailable"),
-        Failure::AllFull | Failure::TooManyConnections => come_back(503, "connection_limit_reached"),
+        Failure::BoundToFull | Failure::AllFull | Failure::QueueFull | Failure::WaitedInVain => {
+            come_back(503, "connection_limit_reached")
+        }
+        Failure::TooManyConnections => come_back(503, "connection_limit_reached"),
         Failure::Exhausted => come_back(503, "proxy_internal_error"),
         Failure::Cut => answer(503, "connection_terminated"),
         Failure::ClientLeft | Failure::AnswerUnread => None,

@@ -11,7 +11,8 @@ use super::client::Client;
 use super::desk::Desk;
 use super::door::Front;
 use super::error::{Failure, Repeatable};
-use super::waiting::{Waited, wait_for_snapshot};
+use super::metered::Metered;
+use super::waiting::{InLine, Waited, Waiter};
 use super::{hash_key, sticky};
 use crate::affinity::Sticky;
 use crate::balance::{self, Pick, Trail};
@@ -28,9 +29,9 @@ pub(super) async fn reach<S: Stream>(
     desk: &mut Desk,
     account: &mut Account,
 ) -> Result<Reached, Failure> {
-    let mut tried = Tried::default();
+    let (mut tried, mut in_line) = (Tried::default(), InLine::default());
     loop {
-        let chosen = choose(client, desk, account, &tried).await;
+        let chosen = choose(client, desk, account, &tried, &mut in_line).await;
         let chosen = chosen.inspect_err(|failure| account.came_to(Err(*failure)))?;
         let began = if tried.count == 0 { client.began_at } else { Instant::now() };
         account.tries(chosen.in_flight.backend(), chosen.address);
@@ -139,36 +140,85 @@ impl Tried {
     }
 }
 
-/// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it.
+/// Chooses a target by the present snapshot. While none can take work but one may soon, waits for it; while all are
+/// full, waits in line.
 async fn choose<S: Stream>(
     client: &mut Client<S>,
     desk: &mut Desk,
     account: &mut Account,
     tried: &Tried,
+    in_line: &mut InLine,
 ) -> Result<Chosen, Failure> {
     let mut waits_until: Option<Instant> = None;
     let mut is_patient = true;
     loop {
         let front = client.tether.door.front();
         let pool = &front.frontend.pool;
-        let failure = match pick_noted(&front, client, desk, account, tried, is_patient) {
-            Ok(chosen) => return Ok(chosen),
+        let patience = Patience { is_patient, has_turn: in_line.has_turn(pool) };
+        let failure = match pick_noted(&front, client, desk, account, tried, patience) {
+            Ok(chosen) => {
+                in_line.found_room(chosen.in_flight.backend());
+                return Ok(chosen);
+            }
             Err(failure) => failure,
         };
         let may_come = match failure {
+            Failure::AllFull => {
+                wait_in_line(client, &front, in_line).await?;
+                continue;
+            }
             Failure::NoTarget => pool.waiting,
             Failure::Awaited => true,
             _ => false,
         };
+        in_line.leave();
         if !may_come {
             return Err(failure);
         }
         let until = *waits_until.get_or_insert_with(|| Instant::now() + pool.group.initial_wait);
-        match wait_for_next(client, &front, until).await {
+        match waiter(client).wait_for_snapshot(&front, until).await {
             // It was in vain: who is bound to a target without a verdict may have another one now.
-            Err(Failure::NoTarget) if is_patient => is_patient = false,
-            outcome => outcome?,
+            Waited::TooLong if is_patient => is_patient = false,
+            waited => go_on_after(waited, Failure::NoTarget)?,
         }
+    }
+}
+
+/// What a request takes if it has to.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Whether it waits for the first verdict on the target it is bound to.
+    is_patient: bool,
+    /// Whether it may look for room: those who wait in line have been there before, else.
+    has_turn: bool,
+}
+
+/// Waits in line for room, or until something else is to be done. Counts whom the line does not take.
+async fn wait_in_line<S: Stream>(
+    client: &mut Client<S>,
+    front: &Rc<Front>,
+    in_line: &mut InLine,
+) -> Result<(), Failure> {
+    let pool = &front.frontend.pool;
+    let Some(until) = in_line.line_up(pool) else {
+        pool.metrics.workers.of(client.local.worker).spillover.add(1);
+        return Err(if pool.group.surge_queue_max == 0 { Failure::AllFull } else { Failure::QueueFull });
+    };
+    let waited = in_line.wait(waiter(client), front, until).await;
+    go_on_after(waited, Failure::WaitedInVain)
+}
+
+fn waiter<S: Stream>(client: &mut Client<S>) -> Waiter<'_, Metered<S>> {
+    let Client { tether, deadline, io, .. } = client;
+    Waiter { client: io, tether, deadline }
+}
+
+fn go_on_after(waited: Waited, too_long: Failure) -> Result<(), Failure> {
+    match waited {
+        Waited::Changed | Waited::Called => Ok(()),
+        Waited::TooLong => Err(too_long),
+        Waited::ClientLeft => Err(Failure::ClientLeft),
+        Waited::Cut => Err(Failure::Cut),
     }
 }
 
@@ -179,11 +229,11 @@ fn pick_noted<S>(
     desk: &mut Desk,
     account: &mut Account,
     tried: &Tried,
-    is_patient: bool,
+    patience: Patience,
 ) -> Result<Chosen, Failure> {
-    let Some(trace) = &mut account.trace else { return pick(front, client, desk, tried, is_patient, None) };
+    let Some(trace) = &mut account.trace else { return pick(front, client, desk, tried, patience, None) };
     let mut trail = client.local.recorder.take_trail();
-    let picked = pick(front, client, desk, tried, is_patient, Some(&mut trail));
+    let picked = pick(front, client, desk, tried, patience, Some(&mut trail));
     let target = picked.as_ref().ok().map(|chosen| (Arc::clone(chosen.in_flight.backend()), chosen.address));
     trace.chose(&front.frontend.pool, desk, &trail, target);
     client.local.recorder.put_trail(trail);
@@ -196,14 +246,17 @@ fn pick<S>(
     client: &Client<S>,
     desk: &mut Desk,
     tried: &Tried,
-    is_patient: bool,
+    patience: Patience,
     mut trail: Option<&mut Trail>,
 ) -> Result<Chosen, Failure> {
     let pool = &front.frontend.pool;
     let mut ids = [BackendId(0); ATTEMPTS_MAX];
     let known = tried.ids.iter().flatten().zip(&mut ids).map(|(id, slot)| *slot = *id).count();
-    if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known], is_patient)? {
+    if let Some(chosen) = sticky::bound(front, client, desk, &ids[..known], patience.is_patient)? {
         return Ok(chosen);
+    }
+    if !patience.has_turn {
+        return Err(Failure::AllFull);
     }
     let (peer, trusted) = (client.arrival.source.ip(), &front.frontend.listener.trusted_proxies);
     let hash = pool.hash_key();
@@ -220,11 +273,7 @@ fn pick<S>(
             break;
         }
     }
-    if pool.eligible > 0 && pool.group.connections_max > 0 {
-        pool.metrics.workers.of(client.local.worker).spillover.add(1);
-        return Err(Failure::AllFull);
-    }
-    Err(Failure::NoTarget)
+    Err(if pool.can_be_full() { Failure::AllFull } else { Failure::NoTarget })
 }
 
 fn pick_from<S>(
@@ -243,15 +292,4 @@ fn pick_from<S>(
         hash,
     };
     balance::take(&*pool.balancer, pick, trail)
-}
-
-/// Returns at the next snapshot; fails when it takes too long, or the client has left meanwhile.
-async fn wait_for_next<S: Stream>(client: &mut Client<S>, seen: &Rc<Front>, until: Instant) -> Result<(), Failure> {
-    let Client { local, tether, deadline, io, .. } = client;
-    match wait_for_snapshot(local, tether, deadline, io, seen, until).await {
-        Waited::Changed => Ok(()),
-        Waited::TooLong => Err(Failure::NoTarget),
-        Waited::ClientLeft => Err(Failure::ClientLeft),
-        Waited::Cut => Err(Failure::Cut),
-    }
 }

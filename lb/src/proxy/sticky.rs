@@ -76,7 +76,7 @@ pub(super) fn bound<S>(
             cells.sticky(StickyResult::Refused);
             if why == Why::Full {
                 cells.spillover.add(1);
-                return Err(Failure::AllFull);
+                return Err(Failure::BoundToFull);
             }
             Err(Failure::BoundElsewhere)
         }

@@ -15,12 +15,20 @@ pub(crate) struct Tether {
     /// What it has in flight at a backend. Held here so that the worker sees where.
     in_flight: RefCell<Option<InFlight>>,
     is_cut: Cell<bool>,
+    /// Whether it waits for the next snapshot.
+    awaits_next: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Tether {
     pub(crate) fn new(door: Rc<Door>) -> Self {
-        Self { door, in_flight: RefCell::default(), is_cut: Cell::new(false), waker: RefCell::default() }
+        Self {
+            door,
+            in_flight: RefCell::default(),
+            is_cut: Cell::new(false),
+            awaits_next: Cell::new(false),
+            waker: RefCell::default(),
+        }
     }
 
     /// Remembers whom to wake. Once is enough, since a task's waker stays the same.
@@ -33,6 +41,16 @@ impl Tether {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Says whether it is to be woken by the next snapshot.
+    pub(crate) fn await_next(&self, awaits: bool) {
+        self.awaits_next.set(awaits);
+    }
+
+    /// Whether it is to be woken by the next snapshot.
+    pub(crate) fn awaits_next(&self) -> bool {
+        self.awaits_next.get()
     }
 
     /// Takes hold of work in flight, until it is released.

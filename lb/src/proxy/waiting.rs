@@ -1,21 +1,28 @@
-//! Waiting for the next snapshot, because by the present one no target can take work, but one may soon.
+//! Waiting for a target: for the next snapshot, because by the present one none can take work but one may soon, or in
+//! line for room, because all are full.
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::door::Front;
-use super::local::Local;
 use super::tether::Tether;
-use crate::stream::Stream;
+use crate::state::{Admission, Backend, Place, Pool};
+use crate::stream::{Ahead, Stream};
+
+/// How often a client that has sent something more, or has ended its side, is looked at for a reset, of which no event
+/// tells then.
+const RESET_LOOK: Duration = Duration::from_millis(500);
 
 /// How waiting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// With another snapshot.
     Changed,
+    /// With the turn to look for room.
+    Called,
     /// It took too long.
     TooLong,
     /// The client has left meanwhile.
@@ -24,34 +31,123 @@ pub(crate) enum Waited {
     Cut,
 }
 
-/// Returns at the next snapshot, at the latest when it is `until`.
-pub(crate) async fn wait_for_snapshot<S: Stream>(
-    local: &Local,
-    tether: &Tether,
-    deadline: &mut Deadline,
-    client: &S,
-    seen: &Rc<Front>,
-    until: Instant,
-) -> Waited {
-    deadline.set(Some(until));
-    let mut is_asked = false;
-    poll_fn(|cx| {
-        if !Rc::ptr_eq(&tether.door.front(), seen) {
-            return Poll::Ready(Waited::Changed);
+/// What somebody who waits has to do with his client.
+pub(crate) struct Waiter<'a, S> {
+    pub(crate) client: &'a S,
+    pub(crate) tether: &'a Tether,
+    pub(crate) deadline: &'a mut Deadline,
+}
+
+/// Where a request or a connection stands in line for room at the targets of its group, and until when.
+#[derive(Debug, Default)]
+pub(crate) struct InLine {
+    place: Option<Place>,
+    /// Set when it first takes a place: further attempts get no more time.
+    until: Option<Instant>,
+}
+
+impl<S: Stream> Waiter<'_, S> {
+    /// Returns at the next snapshot, at the latest when it is `until`.
+    pub(crate) async fn wait_for_snapshot(&mut self, seen: &Rc<Front>, until: Instant) -> Waited {
+        self.wait(seen, until, |_, _| None).await
+    }
+
+    /// Waits, and asks `more` whether there is another reason to end that.
+    async fn wait(
+        &mut self,
+        seen: &Rc<Front>,
+        until: Instant,
+        mut more: impl FnMut(&mut Context<'_>, &S) -> Option<Waited>,
+    ) -> Waited {
+        self.tether.await_next(true);
+        let waited = poll_fn(|cx| {
+            if !Rc::ptr_eq(&self.tether.door.front(), seen) {
+                return Poll::Ready(Waited::Changed);
+            }
+            // Whether there is something to read does not matter, but a reset shall wake us.
+            let has_more = self.client.poll_readable(cx).is_ready();
+            if self.client.is_reset() {
+                return Poll::Ready(Waited::ClientLeft);
+            }
+            if self.tether.is_cut() {
+                return Poll::Ready(Waited::Cut);
+            }
+            if let Some(waited) = more(cx, self.client) {
+                return Poll::Ready(waited);
+            }
+            self.poll_deadline(cx, has_more, until)
+        });
+        let waited = waited.await;
+        self.tether.await_next(false);
+        waited
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_looked_at: bool, until: Instant) -> Poll<Waited> {
+        loop {
+            let now = Instant::now();
+            if now >= until {
+                return Poll::Ready(Waited::TooLong);
+            }
+            let look = is_looked_at.then(|| now + RESET_LOOK);
+            self.deadline.set(Some(look.map_or(until, |look| look.min(until))));
+            if self.deadline.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
         }
-        if !is_asked {
-            is_asked = true;
-            local.wait(cx.waker());
+    }
+}
+
+impl InLine {
+    /// Whether room at the targets of a pool may be looked for: nobody waits for it, or it is our turn.
+    pub(crate) fn has_turn(&mut self, pool: &Pool) -> bool {
+        if !pool.can_be_full() || pool.group.surge_queue_max == 0 {
+            self.leave();
+            return true;
         }
-        // Whether there is something to read does not matter, but a reset shall wake us.
-        let _ = client.poll_readable(cx);
-        if client.is_reset() {
-            return Poll::Ready(Waited::ClientLeft);
+        self.place.take_if(|place| !place.is_in(&pool.surge));
+        self.place.as_ref().map_or_else(|| pool.surge.length() == 0, Place::is_called)
+    }
+
+    /// Takes a place in the line of a pool, or keeps the one there is; answers with until when. None: the line is as
+    /// long as it may be.
+    pub(crate) fn line_up(&mut self, pool: &Pool) -> Option<Instant> {
+        match &mut self.place {
+            Some(place) => place.looked_in_vain(!pool.reaches_all()),
+            None => self.place = Some(pool.surge.join(pool.group.surge_queue_max)?),
         }
-        if tether.is_cut() {
-            return Poll::Ready(Waited::Cut);
+        Some(*self.until.get_or_insert_with(|| Instant::now() + pool.group.response_timeout))
+    }
+
+    /// Returns when it is our turn, or as [`Waiter::wait_for_snapshot`]. A client of requests has left when it has
+    /// ended its side: most that do have given up.
+    pub(crate) async fn wait<S: Stream>(
+        &mut self,
+        mut waiter: Waiter<'_, S>,
+        seen: &Rc<Front>,
+        until: Instant,
+    ) -> Waited {
+        let is_of_requests = !seen.frontend.pool.is_stream();
+        let more = |cx: &mut Context<'_>, client: &S| {
+            if is_of_requests && client.look() == Ahead::End {
+                return Some(Waited::ClientLeft);
+            }
+            let is_called = self.place.as_mut().is_some_and(|place| place.poll_called(cx).is_ready());
+            is_called.then_some(Waited::Called)
+        };
+        waiter.wait(seen, until, more).await
+    }
+
+    /// Gives the place up, because there was room at a target.
+    pub(crate) fn found_room(&mut self, at: &Backend) {
+        // Room that is for those alone who are stuck to the target is not what others were not called for.
+        match self.place.take() {
+            Some(place) if at.admission() == Admission::All => place.found_room(),
+            left => drop(left),
         }
-        deadline.poll(cx).map(|()| Waited::TooLong)
-    })
-    .await
+    }
+
+    /// Gives the place up.
+    pub(crate) fn leave(&mut self) {
+        self.place = None;
+    }
 }

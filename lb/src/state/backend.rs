@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::latency::{Latency, Outcome};
 use super::sessions::Sessions;
 use super::streak::{Failed, Record, Streak, Trust};
+use super::surge::SurgeQueue;
 use crate::affinity::Fingerprint;
 use crate::model::{GroupName, TargetId};
 use crate::telemetry::BackendMetrics;
@@ -33,6 +34,8 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// What it answered, by class.
     pub metrics: BackendMetrics,
+    /// Who waits for room at it, or at others of its group.
+    surge: Arc<SurgeQueue>,
     /// When its own clock began.
     born: Instant,
     /// Counted while it is drained.
@@ -84,6 +87,7 @@ impl Backend {
         group: GroupName,
         target: TargetId,
         address: Option<SocketAddr>,
+        surge: Arc<SurgeQueue>,
         workers: usize,
         now: Instant,
     ) -> Self {
@@ -96,7 +100,7 @@ impl Backend {
         };
         let fingerprint = Fingerprint::of(&group, &target);
         let (metrics, sessions) = (BackendMetrics::new(workers), OnceLock::new());
-        Self { id, group, target, fingerprint, address, metrics, born: now, sessions, load }
+        Self { id, group, target, fingerprint, address, metrics, surge, born: now, sessions, load }
     }
 
     /// Counts one more request or connection in flight until the guard is dropped.
@@ -120,10 +124,16 @@ impl Backend {
     }
 
     fn begin_if(self: &Arc<Self>, connections_max: usize, admits: impl Fn(Admission) -> bool) -> Option<InFlight> {
-        let before = self.load.in_flight.fetch_add(1, Ordering::SeqCst);
+        let in_flight = &self.load.in_flight;
+        if connections_max == 0 {
+            in_flight.fetch_add(1, Ordering::SeqCst);
+        } else {
+            // Never beyond, not even for a moment: somebody else would find it full that is not.
+            let one_more = |count| (count < connections_max).then_some(count + 1);
+            in_flight.fetch_update(Ordering::SeqCst, Ordering::Relaxed, one_more).ok()?;
+        }
         let guard = InFlight { backend: Arc::clone(self), falls: self.load.falls.load(Ordering::SeqCst) };
-        let full = connections_max != 0 && before >= connections_max;
-        (!full && admits(self.admission())).then_some(guard)
+        admits(self.admission()).then_some(guard)
     }
 
     /// Which new work it takes.
@@ -263,5 +273,6 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.backend.load.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.backend.surge.one_ended();
     }
 }

@@ -54,12 +54,15 @@ pub fn compile(wanted: &Wanted, observed: &Observed, previous: Option<&Snapshot>
     let credentials = secured::credentials(&wanted.config, previous);
     let mut pools = BTreeMap::new();
     for name in group_names(&wanted.config, previous) {
+        let pool_before = previous.and_then(|previous| previous.pool_of(name));
+        let surge = pool_before.map_or_else(Arc::default, |old| Arc::clone(&old.surge));
         let roll = Roll {
             group: wanted.config.groups.get(name),
             before: previous.and_then(|previous| previous.config.groups.get(name)),
-            pool: previous.and_then(|previous| previous.pool_of(name)),
+            pool: pool_before,
             used: asked.contains_key(name),
             cookie_keys: &wanted.config.cookie_keys,
+            surge: &surge,
             observed,
             now,
             workers: wanted.workers,
@@ -175,6 +178,7 @@ fn pool(
         group,
         members,
         metrics,
+        surge: Arc::clone(roll.surge),
     }
 }
 

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::ejection::{Standings, is_due, stand};
 use super::slow_start;
 use crate::model::{CookieKeys, Group, GroupName, HeldTarget, Host, TargetId};
-use crate::state::{Backend, BackendId, HealthState, Member, Now, Observed, Pool, Standing, TargetState, Verdict};
+use crate::state::{
+    Backend, BackendId, HealthState, Member, Now, Observed, Pool, Standing, SurgeQueue, TargetState, Verdict,
+};
 
 /// The longest a deregistered target may stay, whatever its group says.
 const LEAVING_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -29,6 +31,8 @@ pub(super) struct Roll<'a> {
     pub(super) used: bool,
     /// The keys of elbow's own cookies.
     pub(super) cookie_keys: &'a CookieKeys,
+    /// Who waits for room at its targets.
+    pub(super) surge: &'a Arc<SurgeQueue>,
     pub(super) observed: &'a Observed,
     pub(super) now: Now,
     pub(super) workers: usize,
@@ -108,8 +112,8 @@ impl Roll<'_> {
                 None => {
                     let fresh = *next_backend;
                     next_backend.0 += 1;
-                    let (name, id, now) = (name.clone(), id.clone(), self.now.instant);
-                    Arc::new(Backend::new(fresh, name, id, address, self.workers, now))
+                    let (name, id, surge) = (name.clone(), id.clone(), Arc::clone(self.surge));
+                    Arc::new(Backend::new(fresh, name, id, address, surge, self.workers, self.now.instant))
                 }
             };
             // To have learnt its address is no new beginning.

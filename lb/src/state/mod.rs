@@ -21,6 +21,7 @@ mod sighting;
 mod slow_start;
 mod snapshot;
 mod streak;
+mod surge;
 
 pub use backend::{Admission, Backend, BackendId, InFlight};
 pub use compile::{Now, Wanted, compile};
@@ -34,3 +35,5 @@ pub use publisher::Publisher;
 pub use sighting::Sighting;
 pub use snapshot::{Frontend, HealthState, Member, Pool, Snapshot, TargetState, Verdict};
 pub use streak::{Failed, Streak};
+pub(crate) use surge::Place;
+pub use surge::SurgeQueue;

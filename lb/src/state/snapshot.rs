@@ -12,7 +12,7 @@ use crate::model::{
     Algorithm, CertificateName, Config, Forward, GroupName, HashKey, HeldTarget, Host, Listener, ListenerName,
     TargetGroup, TargetId,
 };
-use crate::state::{Backend, BackendId, Issuance, Sighting, Standing};
+use crate::state::{Backend, BackendId, Issuance, Sighting, Standing, SurgeQueue};
 use crate::telemetry::{GroupMetrics, ListenerMetrics, RouteMetrics};
 use crate::tls::{Credential, Originator, Terminator};
 
@@ -91,6 +91,8 @@ pub struct Pool {
     pub slow_until: Option<Instant>,
     /// The group's counters.
     pub metrics: Arc<GroupMetrics>,
+    /// Who waits for room at the group's targets.
+    pub surge: Arc<SurgeQueue>,
 }
 
 /// One target of a pool.
@@ -214,6 +216,17 @@ impl Pool {
     /// Whether it is bytes that its targets are sent, and not requests.
     pub fn is_stream(&self) -> bool {
         self.group.protocol.is_stream()
+    }
+
+    /// Whether its targets can be full: there are some, and they have a limit.
+    pub(crate) fn can_be_full(&self) -> bool {
+        self.eligible > 0 && self.group.connections_max > 0
+    }
+
+    /// Whether its forward reaches every target of its group: one that names no port does not reach those without.
+    pub(crate) fn reaches_all(&self) -> bool {
+        let is_reached = |member: &Member| member.address(self.forward.port).is_some();
+        self.members.iter().all(|member| member.backend.address.is_none() || is_reached(member))
     }
 
     /// The host that a backend was registered by. Leaving ones are found too.

@@ -315,7 +315,7 @@ pub struct GroupCells {
     pub retries_succeeded: Counter,
     /// Requests that failed although they were tried again.
     pub retries_failed: Counter,
-    /// Requests refused because every target had its `connections_max` in flight.
+    /// Requests refused because every target had its `connections_max` in flight and no more might wait.
     pub spillover: Counter,
     /// Requests sent to unhealthy targets because none was healthy.
     pub failed_open: Counter,

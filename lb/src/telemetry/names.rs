@@ -66,9 +66,9 @@ metrics! {
     STICKY_REQUESTS: Counter "elbow_sticky_requests_total" { "target_group", "result" }
         "Requests to groups with stickiness that a target answered, or none might, by what stickiness decided.";
     SURGE_QUEUE_LENGTH: Gauge "elbow_surge_queue_length" { "target_group" }
-        "Requests that wait for a target to have room.";
+        "Requests and TCP connections that wait in line for a target to have room.";
     SPILLOVER: Counter "elbow_spillover_total" { "target_group" }
-        "Requests refused because every target was full.";
+        "Requests and TCP connections refused because every target was full, and the line as well.";
     FAILED_OPEN: Gauge "elbow_failed_open" { "target_group" }
         "1 while unhealthy targets are used because none is healthy.";
     FAILED_OPEN_REQUESTS: Counter "elbow_failed_open_requests_total" { "target_group" }

@@ -187,9 +187,8 @@ fn group_samples(out: &mut Exposition, pool: &Pool) {
     }
 }
 
-/// Requests do not queue for room yet: a full group answers at once, and counts as spillover.
-fn surge_queue_length(_pool: &Pool) -> f64 {
-    0.0
+fn surge_queue_length(pool: &Pool) -> f64 {
+    pool.surge.length() as f64
 }
 
 fn target_samples(out: &mut Exposition, group: &str, member: &Member, is_stream: bool) {

@@ -19,7 +19,8 @@ pub(crate) fn candidates(weights: impl IntoIterator<Item = u32>) -> Vec<Candidat
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let target = |index| id(&format!("t{index}"));
     let now = Instant::now();
-    let backend = |index| Backend::new(BackendId(index), group_name("app"), target(index), Some(address), 1, now);
+    let backend =
+        |index| Backend::new(BackendId(index), group_name("app"), target(index), Some(address), Arc::default(), 1, now);
     let candidate = |(index, weight)| Candidate { backend: Arc::new(backend(index)), address, weight };
     (0..).zip(weights).map(candidate).collect()
 }

@@ -280,7 +280,8 @@ fn a_full_target_spills_over() {
         wire.expect("go");
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
-    let house = House::with(&want_of(&[&target]).set("app", |group| group.connections_max = 1));
+    let house =
+        House::with(&want_of(&[&target]).set("app", |group| (group.connections_max, group.surge_queue_max) = (1, 0)));
     let mut first = client_of(&house);
     first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
     eventually("the first is in flight", || house.in_flight() == 1);

@@ -12,6 +12,7 @@ mod house;
 mod limits;
 mod panics;
 mod stickiness;
+mod surge;
 mod wire;
 
 use common::Want;

@@ -47,6 +47,7 @@ fn snapshot(want: &Want) -> Snapshot {
         serving_since: None,
         slow_until: None,
         metrics: Arc::clone(&frontend.pool.metrics),
+        surge: Arc::default(),
     };
     *frontend = Arc::new(Frontend {
         tls: None,

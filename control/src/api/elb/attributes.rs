@@ -151,7 +151,10 @@ fn set_additional(attributes: &mut Attributes, key: &str, value: &str) -> Result
         attributes.desync_mitigation = mode.ok_or_else(refuse)?;
         return Ok(());
     }
-    if !key.starts_with("elb.") {
+    if key == Attributes::CONNECTIONS_MAX {
+        let message = format!("{key} must be a number from 0 (no limit) to 1000000, not '{value}'");
+        Attributes::read_connections_max(value).ok_or_else(|| Refusal::validation(message))?;
+    } else if !key.starts_with("elb.") {
         let message = format!("Load balancer attribute key '{key}' is not recognized");
         return Err(Refusal::new(Code::LoadBalancerAttributeNotFound, message));
     }
