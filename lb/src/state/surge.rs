@@ -2,14 +2,16 @@
 //! listeners that lead there, in the order they came.
 //!
 //! Whoever waits has a [`Place`] and sleeps until it is called; then it looks for room, and keeps its place if it finds
-//! none. Work that ends at a target calls the first that is not called yet, so that as many look at once as there is
-//! room. Not here: choosing a target, and how long to wait (`proxy::waiting`).
+//! none. Not here: choosing a target, and how long to wait (`proxy::waiting`).
+//!
+//! There are two kinds of calls. Work that ends at a target makes room for one, and calls the first that has no room of its
+//! own yet: so as many look at once as there is room. Where there may be more room than was told of (in a new snapshot, to
+//! one who comes when nobody waits), the first is told so, and tells the next one if it finds some: so all who have room
+//! get it, in their order, and the first one without ends it.
 //!
 //! No call is lost. Who waits takes its place before it looks; work that ends is counted out before it looks for
-//! who waits; of the two one sees the other. A call goes to one place, and from a place that is given up before it was
-//! of use to the next one. A place is called from the start when nobody stands before it, or when a call found nobody:
-//! then there may be room for more than one, so such a call goes onward, from each that has found room to the next,
-//! until one finds none.
+//! who waits; of the two one sees the other. What a place was called for and has not used goes on to the next when it is
+//! given up.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -30,23 +32,24 @@ struct Line {
     /// By ticket: the order they came.
     stands: BTreeMap<u64, Stand>,
     ticket_next: u64,
-    /// Whether there was a call, and nobody left who was not called.
-    is_call_owed: bool,
+    /// Whether there was room for one more than there were.
+    has_room_left: bool,
 }
 
 #[derive(Debug)]
-enum Stand {
-    Waits(Option<Waker>),
-    Called(Call),
+struct Stand {
+    waker: Option<Waker>,
+    /// What it was called for and has not looked for yet.
+    call: Call,
 }
 
-/// That there is room, perhaps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    /// For one.
-    One,
-    /// For one and perhaps for those behind.
-    Onward,
+/// What somebody in line is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Call {
+    /// Something has ended, for this one to take its room.
+    room: bool,
+    /// There may be more room, for this one and those behind it.
+    more: bool,
 }
 
 /// A place in the line, until it is dropped.
@@ -54,8 +57,8 @@ enum Call {
 pub(crate) struct Place {
     queue: Arc<SurgeQueue>,
     ticket: u64,
-    /// The call that its holder follows now.
-    followed: Option<Call>,
+    /// What its holder looks for now.
+    followed: Call,
 }
 
 impl SurgeQueue {
@@ -64,17 +67,17 @@ impl SurgeQueue {
         self.length.load(Ordering::Relaxed)
     }
 
-    /// Calls the first, because something at a target has ended. It was counted out before.
+    /// Calls one for the room of something at a target that has ended. It was counted out before.
     pub(super) fn one_ended(&self) {
         if self.length.load(Ordering::SeqCst) > 0 {
-            self.call(Call::One);
+            self.call(Call { room: true, more: false });
         }
     }
 
-    /// Calls as many as find room, because there may be more of it: a worker has taken up a snapshot.
+    /// Calls as many as find room: a worker has taken up a snapshot, by which there may be more.
     pub(crate) fn may_have_grown(&self) {
         if self.length.load(Ordering::SeqCst) > 0 {
-            self.call(Call::Onward);
+            self.call(Call { room: false, more: true });
         }
     }
 
@@ -84,20 +87,19 @@ impl SurgeQueue {
         if line.stands.len() >= length_max {
             return None;
         }
-        let is_called = std::mem::take(&mut line.is_call_owed) || line.stands.is_empty();
+        // Else somebody before it has looked, or is about to.
+        let more = std::mem::take(&mut line.has_room_left) || line.stands.is_empty();
         let ticket = line.ticket_next;
         line.ticket_next += 1;
-        let stand = if is_called { Stand::Called(Call::Onward) } else { Stand::Waits(None) };
-        line.stands.insert(ticket, stand);
+        line.stands.insert(ticket, Stand { waker: None, call: Call { room: false, more } });
         self.length.store(line.stands.len(), Ordering::SeqCst);
-        Some(Place { queue: Arc::clone(self), ticket, followed: None })
+        Some(Place { queue: Arc::clone(self), ticket, followed: Call::default() })
     }
 
     #[cold]
     fn call(&self, call: Call) {
-        let waker = self.line().call(None, call);
-        // Without the lock: who wakes up will want it.
-        waker.into_iter().for_each(Waker::wake);
+        let called = self.line().call(None, call);
+        wake(called);
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -106,26 +108,29 @@ impl SurgeQueue {
     }
 }
 
+/// To be done without the lock: who wakes up wants it.
+fn wake(called: impl IntoIterator<Item = Option<Waker>>) {
+    called.into_iter().flatten().for_each(Waker::wake);
+}
+
 impl Line {
-    /// Calls the first, or the first behind a ticket, that is not called yet; answers with whom to wake.
-    fn call(&mut self, behind: Option<u64>, call: Call) -> Option<Waker> {
+    /// Calls those in line, or those behind a ticket; answers with whom to wake.
+    fn call(&mut self, behind: Option<u64>, call: Call) -> [Option<Waker>; 2] {
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
-        let first = self.stands.range_mut((from, Bound::Unbounded)).next();
-        if let (Call::Onward, Some((_, Stand::Called(called)))) = (call, first) {
-            // It is about to look, and calls those behind in their order.
-            *called = Call::Onward;
-            return None;
+        let mut called = [None, None];
+        if call.room {
+            let without = self.stands.range_mut((from, Bound::Unbounded)).find(|(_, stand)| !stand.call.room);
+            match without {
+                Some((_, stand)) => (stand.call.room, called[0]) = (true, stand.waker.take()),
+                None => self.has_room_left |= behind.is_none() && !self.stands.is_empty(),
+            }
         }
-        let mut waiting = self.stands.range_mut((from, Bound::Unbounded)).filter_map(|(_, stand)| match stand {
-            Stand::Waits(waker) => Some((waker.take(), stand)),
-            Stand::Called(_) => None,
-        });
-        if let Some((waker, stand)) = waiting.next() {
-            *stand = Stand::Called(call);
-            return waker;
+        if call.more
+            && let Some((_, stand)) = self.stands.range_mut((from, Bound::Unbounded)).next()
+        {
+            (stand.call.more, called[1]) = (true, stand.waker.take());
         }
-        self.is_call_owed |= behind.is_none() && !self.stands.is_empty();
-        None
+        called
     }
 }
 
@@ -137,7 +142,7 @@ impl Place {
 
     /// Whether its holder was called, and has not looked in vain since.
     pub(crate) fn is_called(&self) -> bool {
-        self.followed.is_some()
+        self.followed != Call::default()
     }
 
     /// Ready when it is called: then its holder is to look for room.
@@ -145,50 +150,45 @@ impl Place {
         {
             let mut line = self.queue.line();
             let Some(stand) = line.stands.get_mut(&self.ticket) else { return Poll::Pending };
-            match stand {
-                Stand::Called(call) => self.followed = Some(*call),
-                Stand::Waits(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
-                Stand::Waits(waker) => {
-                    *waker = Some(cx.waker().clone());
-                    return Poll::Pending;
-                }
-            }
             // What ends from now on calls anew.
-            *stand = Stand::Waits(None);
+            self.followed = std::mem::take(&mut stand.call);
+            if !self.is_called() {
+                if !stand.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    stand.waker = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
         }
         // What has ended before is seen by the look that follows.
         fence(Ordering::SeqCst);
         Poll::Ready(())
     }
 
-    /// Notes that its holder has looked in vain, if it was called. Where others could have found what it could not,
-    /// the next one is called.
+    /// Notes that its holder has looked in vain, if it was called. Where others may find what it could not, those
+    /// behind are called in its stead.
     pub(crate) fn looked_in_vain(&mut self, others_may_find: bool) {
-        let Some(call) = self.followed.take().filter(|_| others_may_find) else { return };
-        let waker = self.queue.line().call(Some(self.ticket), call);
-        waker.into_iter().for_each(Waker::wake);
+        let followed = std::mem::take(&mut self.followed);
+        if others_may_find {
+            let called = self.queue.line().call(Some(self.ticket), followed);
+            wake(called);
+        }
     }
 
     /// Gives the place up, because its holder has found room.
     pub(crate) fn found_room(mut self) {
-        self.followed = self.followed.filter(|call| *call == Call::Onward);
+        self.followed.room = false;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let waker = {
+        let called = {
             let mut line = self.queue.line();
-            let unfollowed = match line.stands.remove(&self.ticket) {
-                Some(Stand::Called(call)) => Some(call),
-                _ => None,
-            };
+            let unfollowed = line.stands.remove(&self.ticket).map(|stand| stand.call).unwrap_or_default();
             self.queue.length.store(line.stands.len(), Ordering::SeqCst);
-            line.is_call_owed &= !line.stands.is_empty();
-            // Two calls mean room for two.
-            let both = self.followed.and(unfollowed).map(|_| Call::Onward);
-            both.or(self.followed).or(unfollowed).and_then(|call| line.call(None, call))
+            line.has_room_left &= !line.stands.is_empty();
+            [line.call(None, self.followed), line.call(None, unfollowed)]
         };
-        waker.into_iter().for_each(Waker::wake);
+        wake(called.into_iter().flatten());
     }
 }
