@@ -44,6 +44,7 @@ mod shutdown;
 mod stickiness;
 mod sticky_addresses;
 mod sticky_cookies;
+mod surge;
 mod tcp;
 mod tcp_peers;
 mod tidy;

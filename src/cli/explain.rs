@@ -141,6 +141,9 @@ fn choice_text(choice: &Value) -> String {
     let _ = match &*say("outcome") {
         "answered" => {
             let _ = write!(text, ", chosen after {} ms", say("at_ms"));
+            if !say("waited_ms").is_empty() {
+                let _ = write!(text, " ({} ms of that in line for room)", say("waited_ms"));
+            }
             write!(text, ": answered {} after {} ms", say("status"), say("took_ms"))
         }
         "failed" => write!(text, ": {}", say("failure")),

@@ -19,6 +19,8 @@ pub enum Passed {
     Unused,
     /// This request has tried it already.
     Tried,
+    /// Nobody was chosen: it had no room, or others waited for that before.
+    NoRoom,
     /// It could have taken the request.
     Eligible(Eligible),
 }
@@ -48,8 +50,17 @@ pub fn passed_over<'a>(
     let is_tried = move |id: BackendId| {
         earlier.iter().any(|choice| choice.target.as_ref().is_some_and(|(backend, _)| backend.id == id))
     };
+    let is_for_want_of_room = choice.target.is_none()
+        && pool.can_be_full()
+        && match choice.sticky {
+            Sticky::Refused(_) => false,
+            // Where there is stickiness, it was to be waited for.
+            Sticky::None => pool.affinity.is_none(),
+            Sticky::Bound | Sticky::Fresh | Sticky::Repicked(_) => true,
+        };
     let why = move |member: &Member| match member.backend.id {
         id if candidates.contains(&id) && is_tried(id) => Passed::Tried,
+        id if candidates.contains(&id) && is_for_want_of_room => Passed::NoRoom,
         id if candidates.contains(&id) && choice.sticky == Sticky::Bound => Passed::Eligible(Eligible::Bound),
         id if candidates.contains(&id) => Passed::Eligible(Eligible::By(choice.algorithm)),
         _ if member.state != TargetState::Healthy
@@ -70,6 +81,7 @@ impl fmt::Display for Passed {
             Self::State(state) => write!(f, "it is {}", state.as_str()),
             Self::Weightless => f.write_str("its weight is 0"),
             Self::Unused => f.write_str("it has no share"),
+            Self::NoRoom => f.write_str("it had no room, or others waited for it before"),
             Self::Tried => f.write_str("this request has tried it already"),
             Self::Eligible(eligible) => eligible.fmt(f),
         }

@@ -63,6 +63,8 @@ pub struct Choice {
     pub considered_beyond: usize,
     /// Who was chosen, if anyone was.
     pub target: Option<(Arc<Backend>, SocketAddr)>,
+    /// How long it was waited for, in line with others, because every target was full; absent: not at all.
+    pub waited: Option<Duration>,
     /// How long making a connection to it took; absent: one was kept, or could not be made.
     pub connect: Option<Duration>,
     /// What came of it.
@@ -113,6 +115,7 @@ impl Choice {
             considered_beyond: trail.considered().len() - considered.len() + trail.beyond(),
             considered,
             target,
+            waited: None,
             connect: None,
             outcome: Outcome::Pending,
             took: Duration::ZERO,

@@ -50,7 +50,7 @@ pub(super) async fn choose<S: Stream>(
                     return Ok(chosen);
                 }
                 if pool.can_be_full() {
-                    wait_in_line(session, &front, in_line).await?;
+                    wait_in_line(session, &front, in_line, !tried.is_empty()).await?;
                     continue;
                 }
                 pool.waiting
@@ -74,9 +74,10 @@ async fn wait_in_line<S: Stream>(
     session: &mut Session<S>,
     front: &Rc<Front>,
     in_line: &mut InLine,
+    is_choosy: bool,
 ) -> Result<(), EndReason> {
     let pool = &front.frontend.pool;
-    let Some(until) = in_line.line_up(pool) else {
+    let Some(until) = in_line.line_up(pool, is_choosy) else {
         pool.metrics.workers.of(session.local.worker).spillover.add(1);
         return Err(EndReason::NoTarget);
     };
@@ -129,9 +130,10 @@ fn bound<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]
 }
 
 fn pick_any<S: Stream>(front: &Rc<Front>, session: &Session<S>, tried: &[BackendId]) -> Option<Chosen> {
-    let picked = pick(front, session, tried);
-    let picked = if tried.is_empty() { picked } else { picked.or_else(|| pick(front, session, &[])) };
     let pool = &front.frontend.pool;
+    let may_repeat = !tried.is_empty() && !pool.others_are_full(tried.len());
+    let picked = pick(front, session, tried);
+    let picked = if may_repeat { picked.or_else(|| pick(front, session, &[])) } else { picked };
     picked.inspect(|_| {
         pool.metrics.workers.of(session.local.worker).failed_open.add(u64::from(pool.failed_open));
     })

@@ -33,7 +33,8 @@ pub(super) async fn reach<S: Stream>(
     loop {
         let chosen = choose(client, desk, account, &tried, &mut in_line).await;
         let chosen = chosen.inspect_err(|failure| account.came_to(Err(*failure)))?;
-        let began = if tried.count == 0 { client.began_at } else { Instant::now() };
+        let is_at_once = tried.count == 0 && !in_line.has_stood();
+        let began = if is_at_once { client.began_at } else { Instant::now() };
         account.tries(chosen.in_flight.backend(), chosen.address);
         tried.add(chosen.in_flight.backend().id);
         let front = Rc::clone(&chosen.front);
@@ -157,6 +158,9 @@ async fn choose<S: Stream>(
         let patience = Patience { is_patient, has_turn: in_line.has_turn(pool) };
         let failure = match pick_noted(&front, client, desk, account, tried, patience) {
             Ok(chosen) => {
+                if let (Some(waited), Some(trace)) = (in_line.waited(), &account.trace) {
+                    trace.waited(waited);
+                }
                 in_line.found_room(chosen.in_flight.backend());
                 return Ok(chosen);
             }
@@ -164,7 +168,7 @@ async fn choose<S: Stream>(
         };
         let may_come = match failure {
             Failure::AllFull => {
-                wait_in_line(client, &front, in_line).await?;
+                wait_in_line(client, &front, in_line, tried.count > 0).await?;
                 continue;
             }
             Failure::NoTarget => pool.waiting,
@@ -198,9 +202,10 @@ async fn wait_in_line<S: Stream>(
     client: &mut Client<S>,
     front: &Rc<Front>,
     in_line: &mut InLine,
+    is_choosy: bool,
 ) -> Result<(), Failure> {
     let pool = &front.frontend.pool;
-    let Some(until) = in_line.line_up(pool) else {
+    let Some(until) = in_line.line_up(pool, is_choosy) else {
         pool.metrics.workers.of(client.local.worker).spillover.add(1);
         return Err(if pool.group.surge_queue_max == 0 { Failure::AllFull } else { Failure::QueueFull });
     };
@@ -240,7 +245,8 @@ fn pick_noted<S>(
     picked
 }
 
-/// Picks a target and counts the request in there: the one it is bound to, or else one that was not tried, or else any.
+/// Picks a target and counts the request in there: the one it is bound to, or else one that was not tried, or else any,
+/// unless another one may have room later.
 fn pick<S>(
     front: &Rc<Front>,
     client: &Client<S>,
@@ -269,7 +275,7 @@ fn pick<S>(
             sticky::chose(desk, pool, in_flight.backend());
             return Ok(Chosen { front: Rc::clone(front), in_flight, address });
         }
-        if known == 0 {
+        if known == 0 || pool.others_are_full(known) {
             break;
         }
     }

@@ -54,6 +54,15 @@ impl Trace {
         self.draft.note(|record| record.choose(choice));
     }
 
+    /// Notes how long the latest choice had to be waited for in line.
+    pub(super) fn waited(&self, waited: Duration) {
+        self.draft.note(|record| {
+            if let Some(choice) = record.choices.last_mut() {
+                choice.waited = Some(waited);
+            }
+        });
+    }
+
     /// Notes what came of the latest choice.
     pub(super) fn came_to(&self, outcome: Result<u16, Failure>, connect: Option<Duration>) {
         let took = self.chose_at.elapsed();

@@ -42,6 +42,8 @@ pub(crate) struct Waiter<'a, S> {
 #[derive(Debug, Default)]
 pub(crate) struct InLine {
     place: Option<Place>,
+    /// When it took its place.
+    since: Option<Instant>,
     /// Set when it first takes a place: further attempts get no more time.
     until: Option<Instant>,
 }
@@ -109,11 +111,14 @@ impl InLine {
     }
 
     /// Takes a place in the line of a pool, or keeps the one there is; answers with until when. None: the line is as
-    /// long as it may be.
-    pub(crate) fn line_up(&mut self, pool: &Pool) -> Option<Instant> {
+    /// long as it may be. Who `is_choosy` may have found room that is not for it, but for others.
+    pub(crate) fn line_up(&mut self, pool: &Pool, is_choosy: bool) -> Option<Instant> {
         match &mut self.place {
-            Some(place) => place.looked_in_vain(!pool.reaches_all()),
-            None => self.place = Some(pool.surge.join(pool.group.surge_queue_max)?),
+            Some(place) => place.looked_in_vain(is_choosy || !pool.reaches_all()),
+            None => {
+                self.place = Some(pool.surge.join(pool.group.surge_queue_max)?);
+                self.since = Some(Instant::now());
+            }
         }
         Some(*self.until.get_or_insert_with(|| Instant::now() + pool.group.response_timeout))
     }
@@ -135,6 +140,16 @@ impl InLine {
             is_called.then_some(Waited::Called)
         };
         waiter.wait(seen, until, more).await
+    }
+
+    /// Whether it ever stood in line.
+    pub(crate) fn has_stood(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// How long it has stood at its place, if it has one.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.since.filter(|_| self.place.is_some()).map(|since| since.elapsed())
     }
 
     /// Gives the place up, because there was room at a target.

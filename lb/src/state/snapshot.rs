@@ -223,6 +223,11 @@ impl Pool {
         self.eligible > 0 && self.group.connections_max > 0
     }
 
+    /// Whether there are targets beside so many that were tried, and to wait for: they did not take what they were to.
+    pub(crate) fn others_are_full(&self, tried: usize) -> bool {
+        self.can_be_full() && self.group.surge_queue_max > 0 && self.eligible > tried
+    }
+
     /// Whether its forward reaches every target of its group: one that names no port does not reach those without.
     pub(crate) fn reaches_all(&self) -> bool {
         let is_reached = |member: &Member| member.address(self.forward.port).is_some();

@@ -82,6 +82,9 @@ pub(super) struct ChoiceView {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
+    /// How long it waited in line for room because every target was full, in milliseconds; absent: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<f64>,
     /// How long connecting took, in milliseconds; absent: a kept connection was used, or none could be made.
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_ms: Option<f64>,
@@ -204,6 +207,7 @@ impl ChoiceView {
             outcome,
             status,
             failure,
+            waited_ms: choice.waited.map(milliseconds),
             connect_ms: choice.connect.map(milliseconds),
             took_ms: milliseconds(choice.took),
             considered: considered.collect(),
