@@ -9,6 +9,7 @@ mod trust;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use http::{Method, Request, Response, StatusCode, header};
@@ -25,6 +26,12 @@ use trust::Trust;
 
 /// The longest answer that is read, in bytes: the state of far more than ten thousand targets.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How long a connection may take. The machine is near, or it is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take to begin, unless something else is said.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest of that which may be asked for.
+const ANSWER_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How a running elbow is found.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -42,6 +49,9 @@ pub struct Connect {
     /// A file with the admin token [default: the variable ELBOW_TOKEN, else STATE_DIR/admin.token]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// How long its answer may take to begin, such as 5s or 2m; what --wait waits for takes its own time [default: 30s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = answer_timeout)]
+    pub answer_timeout: Option<Duration>,
 }
 
 /// A running elbow's admin API.
@@ -52,6 +62,8 @@ pub struct Client {
     says_who: String,
     token: Option<String>,
     trust: Trust,
+    /// How long an answer may take to begin; none: as long as it likes.
+    answer_timeout: Option<Duration>,
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -135,9 +147,18 @@ impl Client {
                 (base, trust, says_who)
             }
         };
-        let connector = HttpsConnectorBuilder::new().with_tls_config(trust.config()?).https_or_http().enable_http1();
-        let http = HttpClient::builder(TokioExecutor::new()).build(connector.build());
-        Ok(Self { base, says_who, token: None, trust, http })
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let secured = HttpsConnectorBuilder::new().with_tls_config(trust.config()?).https_or_http().enable_http1();
+        let http = HttpClient::builder(TokioExecutor::new()).build(secured.wrap_connector(connector));
+        let answer_timeout = Some(connect.answer_timeout.unwrap_or(ANSWER_TIMEOUT));
+        Ok(Self { base, says_who, token: None, trust, answer_timeout, http })
+    }
+
+    /// Lets answers take as long as they like to begin: the request says how long it is to wait.
+    pub fn waiting(self) -> Self {
+        Self { answer_timeout: None, ..self }
     }
 
     /// Asks for a document.
@@ -205,10 +226,18 @@ impl Client {
     }
 
     async fn respond(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
-        let response = self.http.request(request).await;
+        let nobody = || format!("no elbow answers at {}, {}", self.base, self.says_who);
+        let response = self.http.request(request);
+        let response = match self.answer_timeout {
+            Some(limit) => tokio::time::timeout(limit, response).await.map_err(|_| {
+                // It may have come too late to be told of.
+                anyhow!("{}: nothing came within {limit:?}. A change may have been made all the same", nobody())
+            })?,
+            None => response.await,
+        };
         response.map_err(|error| match self.trust.told(&self.base, &error) {
             Some(why) => anyhow!(why),
-            None => anyhow::Error::from(error).context(format!("no elbow answers at {}, {}", self.base, self.says_who)),
+            None => anyhow::Error::from(error).context(nobody()),
         })
     }
 }
@@ -229,6 +258,10 @@ fn base_of(url: &str) -> anyhow::Result<String> {
         bail!("{url:?} is not an admin address such as http://127.0.0.1:9900");
     }
     Ok(format!("{scheme}://{host}"))
+}
+
+fn answer_timeout(text: &str) -> Result<Duration, String> {
+    control::schema::read_duration(text, ANSWER_TIMEOUT_MAX).map_err(|problem| problem.to_string())
 }
 
 fn token(connect: &Connect, kept: &std::path::Path) -> anyhow::Result<Option<String>> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Output;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::harness::*;
 
@@ -311,4 +311,33 @@ async fn the_demo_shows_traffic_over_three_servers() {
     let reading = async { while let Ok(Some(_)) = lines.next_line().await {} };
     let (_, status) = tokio::join!(reading, child.wait());
     assert_eq!(status.unwrap().code(), Some(0), "it ends after --seconds");
+}
+
+#[tokio::test]
+async fn an_elbow_that_says_nothing_is_not_waited_for_unless_asked_to() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let state = tempfile::tempdir().unwrap();
+    let asking = |arguments: &[&str]| {
+        let mut command = elbow();
+        command.args(arguments).args(["--admin", &url, "--state-dir"]).arg(state.path());
+        tokio::spawn(cli_output(command))
+    };
+    let short = ["--answer-timeout", "200ms"];
+    let patient = asking(&[&["target", "deregister", "app", "a", "--wait"], &short[..]].concat());
+    let (mut waited_for, _) = within("the one that waits", PATIENCE, silent.accept()).await.unwrap();
+    waited_for.readable().await.unwrap();
+
+    let impatient = asking(&[&["target", "deregister", "app", "a"], &short[..]].concat()).await.unwrap();
+    assert_eq!(impatient.status.code(), Some(1), "{}", said(&impatient));
+    assert!(said(&impatient).contains("nothing came within 200ms"), "{}", said(&impatient));
+    let of_2010 = ["elb", "describe-lbs", "-I", "AKIA", "-S", "secret", "--connection-timeout", "1"];
+    let of_2010 = asking(&of_2010).await.unwrap();
+    assert_eq!(of_2010.status.code(), Some(1), "{}", said(&of_2010));
+    assert!(said(&of_2010).contains("nothing came within 1s"), "{}", said(&of_2010));
+
+    // All that time the first one has waited, as it was asked to.
+    waited_for.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+    let patient = patient.await.unwrap();
+    assert_eq!(patient.status.code(), Some(0), "{}", said(&patient));
 }

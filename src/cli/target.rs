@@ -116,6 +116,10 @@ impl TargetRef {
 }
 
 impl Patience {
+    fn ask(&self, client: Client) -> Client {
+        if self.wait { client.waiting() } else { client }
+    }
+
     fn query(&self, until: &str) -> String {
         if self.wait { format!("?wait={until}&timeout={}", segment(&self.timeout)) } else { String::new() }
     }
@@ -127,12 +131,12 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> Result<(), Fail
         Verb::Register { target, address, weight, zone, patience } => {
             let body = registration(&address, weight, zone.as_deref());
             let path = format!("{}{}", target.path(), patience.query("healthy"));
-            let answer = client.send(Method::PUT, &path, Some(&body)).await?;
+            let answer = patience.ask(client).send(Method::PUT, &path, Some(&body)).await?;
             say_target(output, &target, "registered", &answer)
         }
         Verb::Deregister { target, patience } => {
             let path = format!("{}{}", target.path(), patience.query("drained"));
-            let answer = client.send(Method::DELETE, &path, None).await?;
+            let answer = patience.ask(client).send(Method::DELETE, &path, None).await?;
             say_target(output, &target, if patience.wait { "has left" } else { "deregistered" }, &answer)
         }
         Verb::Drain { target } => {

@@ -3,6 +3,7 @@
 //! What is found here is found as the other verbs find it, with the names of the old tools beside.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::client::Connect;
 use crate::client::access_key::{self, Sources};
@@ -35,6 +36,9 @@ pub(super) struct General {
     /// The state directory of the running elbow [default: /var/lib/elbow for root, else ~/.local/state/elbow]
     #[arg(long, env = "ELBOW_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
+    /// How long an answer may take to begin, in seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
+    connection_timeout: Option<u16>,
     /// The region [default: the variable EC2_REGION, AWS_REGION or AWS_DEFAULT_REGION, else us-east-1]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
@@ -58,7 +62,8 @@ impl General {
         let named = named.or_else(|| Some((variable("ELBOW_ADMIN")?, "as ELBOW_ADMIN says")));
         let (admin, named_by) = named.map_or((None, ""), |(url, named_by)| (Some(url), named_by));
         let (admin_ca, state_dir) = (self.admin_ca.clone(), self.state_dir.clone());
-        let connect = Connect { admin, admin_ca, state_dir, token_file: None };
+        let answer_timeout = self.connection_timeout.map(|seconds| Duration::from_secs(seconds.into()));
+        let connect = Connect { admin, admin_ca, state_dir, token_file: None, answer_timeout };
         let sources = Sources {
             given: (self.access_key_id.clone(), self.secret_key.clone()),
             environment: (
