@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use lb::state::Snapshot;
-use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::Api;
@@ -51,24 +50,29 @@ impl WaitFor {
     }
 }
 
-/// Looks at every snapshot until `reached` finds what it looks for.
+/// Looks at every snapshot until `reached` finds what it looks for and every worker serves by that.
 pub(super) async fn until<T>(
     api: &Api,
     patience: Duration,
     mut reached: impl FnMut(&Snapshot) -> Option<T>,
 ) -> Result<T, Ended> {
-    let mut generations = api.context.live.subscribe();
+    let live = &api.context.live;
+    let mut generations = live.subscribe();
     let mut stopping = api.stopping.clone();
-    let deadline = Instant::now() + patience;
-    loop {
-        generations.borrow_and_update();
-        if let Some(found) = reached(&api.snapshot()) {
-            return Ok(found);
+    let seen = async {
+        loop {
+            generations.borrow_and_update();
+            let snapshot = api.snapshot();
+            if let Some(found) = reached(&snapshot) {
+                live.taken_up(snapshot.generation).await;
+                return Ok(found);
+            }
+            generations.changed().await.map_err(|_| Ended::Stopping)?;
         }
-        tokio::select! {
-            changed = generations.changed() => changed.map_err(|_| Ended::Stopping)?,
-            () = stopping.begun() => return Err(Ended::Stopping),
-            () = tokio::time::sleep_until(deadline) => return Err(Ended::RanOut),
-        }
+    };
+    tokio::select! {
+        ended = seen => ended,
+        () = stopping.begun() => Err(Ended::Stopping),
+        () = tokio::time::sleep(patience) => Err(Ended::RanOut),
     }
 }
