@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SerialNumber,
 };
 
 /// A certificate authority.
@@ -61,12 +61,13 @@ impl Ca {
         })
     }
 
-    /// A certificate for a client.
+    /// A certificate for a client. Its serial number begins with a one bit, so that its DER begins with a zero byte.
     pub fn issue_client(&self, common_name: &str) -> Issued {
         self.issue_with(&[], Kind::Ecdsa, |params| {
             params.distinguished_name.push(DnType::CommonName, common_name);
             params.distinguished_name.push(DnType::OrganizationName, "Acme, Inc.");
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.serial_number = Some(SerialNumber::from_slice(&[0xe3, 0x0c, 0x82]));
         })
     }
 

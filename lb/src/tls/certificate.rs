@@ -41,7 +41,7 @@ pub struct CertificateFacts {
     pub subject: String,
     /// Who vouches for it (RFC 4514).
     pub issuer: String,
-    /// Its serial number, in hexadecimal.
+    /// Its serial number, in hexadecimal, as OpenSSL prints it: two digits a byte, none that is not needed.
     pub serial: String,
     /// The names and addresses it is for, lower case.
     pub names: Vec<String>,
@@ -211,7 +211,7 @@ pub(super) fn facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts
     Ok(CertificateFacts {
         subject: name_text(parsed.subject()),
         issuer: name_text(parsed.issuer()),
-        serial: hexadecimal(parsed.raw_serial()),
+        serial: serial(parsed.raw_serial()),
         names: names(&parsed),
         not_before: time(validity.not_before.timestamp()),
         not_after: time(validity.not_after.timestamp()),
@@ -220,6 +220,14 @@ pub(super) fn facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts
         key_type: key_type(parsed.public_key()),
         common_name: common_name(parsed.subject()),
     })
+}
+
+/// A serial number without the zero byte that says no more than that the number is positive (X.690, 8.3.2).
+fn serial(raw: &[u8]) -> String {
+    match raw {
+        [0, number @ ..] if !number.is_empty() => hexadecimal(number),
+        number => hexadecimal(number),
+    }
 }
 
 /// The names a certificate is for. As clients do, the common name counts for nothing.
