@@ -13,12 +13,11 @@ use crate::http1::FieldKind;
 use crate::model::{CookieKeys, CookieName, ELB_COOKIE_NAME, ELB_TWIN_NAME, GroupName, StickyBy};
 use crate::state::Member;
 
-/// What is taken over from a cookie of the application's.
+/// What is taken over from a cookie of the application's; the last two a twin has of its own.
 const COPIED: [&[u8]; 12] = [
     b"path",
     b"domain",
     b"port",
-    b"secure",
     b"httponly",
     b"discard",
     b"max-age",
@@ -26,21 +25,10 @@ const COPIED: [&[u8]; 12] = [
     b"version",
     b"comment",
     b"commenturl",
+    b"secure",
     b"samesite",
 ];
-/// What of that a twin has too: it has its own `Secure` and `SameSite`.
-const COPIED_TO_TWIN: [&[u8]; 10] = [
-    b"path",
-    b"domain",
-    b"port",
-    b"httponly",
-    b"discard",
-    b"max-age",
-    b"expires",
-    b"version",
-    b"comment",
-    b"commenturl",
-];
+const COPIED_TO_TWIN: &[&[u8]] = COPIED.split_at(COPIED.len() - 2).0;
 
 #[derive(Debug)]
 pub(super) struct ElbCookie {
@@ -129,7 +117,7 @@ impl Affinity for ElbCookie {
         let Some(value) = pair.strip_prefix(ELB_COOKIE_NAME.as_bytes()) else { return };
         out.extend_from_slice(ELB_TWIN_NAME.as_bytes());
         out.extend_from_slice(value);
-        write_copied(out, &SetCookie::parse(bound), &COPIED_TO_TWIN);
+        write_copied(out, &SetCookie::parse(bound), COPIED_TO_TWIN);
         out.extend_from_slice(b";SECURE;SAMESITE=None");
     }
 }
