@@ -160,7 +160,7 @@ impl ProxyHeaderFault {
 }
 
 /// Statuses of answers that elbow makes itself, in the order of their counters.
-pub const LB_CODES: [u16; 17] = [200, 301, 308, 400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505];
+pub const LB_CODES: [u16; 16] = [200, 301, 308, 400, 404, 405, 408, 413, 414, 417, 431, 500, 502, 503, 504, 505];
 
 /// What a listener counts.
 #[derive(Debug)]
