@@ -50,7 +50,7 @@ pub(super) async fn choose<S: Stream>(
                     return Ok(chosen);
                 }
                 if pool.can_be_full() {
-                    wait_in_line(session, &front, in_line, !tried.is_empty()).await?;
+                    go_on_after(in_line.wait(waiter(session), &front, !tried.is_empty()).await)?;
                     continue;
                 }
                 pool.waiting
@@ -69,30 +69,15 @@ pub(super) async fn choose<S: Stream>(
     }
 }
 
-/// Waits in line for room, or until something else is to be done. Counts whom the line does not take.
-async fn wait_in_line<S: Stream>(
-    session: &mut Session<S>,
-    front: &Rc<Front>,
-    in_line: &mut InLine,
-    is_choosy: bool,
-) -> Result<(), EndReason> {
-    let pool = &front.frontend.pool;
-    let Some(until) = in_line.line_up(pool, is_choosy) else {
-        pool.metrics.workers.of(session.local.worker).spillover.add(1);
-        return Err(EndReason::NoTarget);
-    };
-    go_on_after(in_line.wait(waiter(session), front, until).await)
-}
-
 fn waiter<S: Stream>(session: &mut Session<S>) -> Waiter<'_, S> {
-    let Session { tether, deadline, io, .. } = session;
-    Waiter { client: io, tether, deadline }
+    let Session { tether, deadline, io, local, .. } = session;
+    Waiter { client: io, tether, deadline, worker: local.worker }
 }
 
 fn go_on_after(waited: Waited) -> Result<(), EndReason> {
     match waited {
         Waited::Changed | Waited::Called => Ok(()),
-        Waited::TooLong => Err(EndReason::NoTarget),
+        Waited::TooLong | Waited::QueueFull | Waited::NoQueue => Err(EndReason::NoTarget),
         Waited::ClientLeft => Err(EndReason::ClientLeft),
         Waited::Cut => Err(EndReason::Cut),
     }

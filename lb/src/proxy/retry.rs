@@ -168,7 +168,8 @@ async fn choose<S: Stream>(
         };
         let may_come = match failure {
             Failure::AllFull => {
-                wait_in_line(client, &front, in_line, tried.count > 0).await?;
+                let waited = in_line.wait(waiter(client), &front, tried.count > 0).await;
+                go_on_after(waited, Failure::WaitedInVain)?;
                 continue;
             }
             Failure::NoTarget => pool.waiting,
@@ -197,31 +198,17 @@ struct Patience {
     has_turn: bool,
 }
 
-/// Waits in line for room, or until something else is to be done. Counts whom the line does not take.
-async fn wait_in_line<S: Stream>(
-    client: &mut Client<S>,
-    front: &Rc<Front>,
-    in_line: &mut InLine,
-    is_choosy: bool,
-) -> Result<(), Failure> {
-    let pool = &front.frontend.pool;
-    let Some(until) = in_line.line_up(pool, is_choosy) else {
-        pool.metrics.workers.of(client.local.worker).spillover.add(1);
-        return Err(if pool.group.surge_queue_max == 0 { Failure::AllFull } else { Failure::QueueFull });
-    };
-    let waited = in_line.wait(waiter(client), front, until).await;
-    go_on_after(waited, Failure::WaitedInVain)
-}
-
 fn waiter<S: Stream>(client: &mut Client<S>) -> Waiter<'_, Metered<S>> {
-    let Client { tether, deadline, io, .. } = client;
-    Waiter { client: io, tether, deadline }
+    let Client { tether, deadline, io, local, .. } = client;
+    Waiter { client: io, tether, deadline, worker: local.worker }
 }
 
 fn go_on_after(waited: Waited, too_long: Failure) -> Result<(), Failure> {
     match waited {
         Waited::Changed | Waited::Called => Ok(()),
         Waited::TooLong => Err(too_long),
+        Waited::QueueFull => Err(Failure::QueueFull),
+        Waited::NoQueue => Err(Failure::AllFull),
         Waited::ClientLeft => Err(Failure::ClientLeft),
         Waited::Cut => Err(Failure::Cut),
     }

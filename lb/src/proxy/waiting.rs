@@ -23,6 +23,10 @@ pub(crate) enum Waited {
     Changed,
     /// With the turn to look for room.
     Called,
+    /// Before it began: the line is as long as it may be.
+    QueueFull,
+    /// Before it began: there is no line.
+    NoQueue,
     /// It took too long.
     TooLong,
     /// The client has left meanwhile.
@@ -36,6 +40,8 @@ pub(crate) struct Waiter<'a, S> {
     pub(crate) client: &'a S,
     pub(crate) tether: &'a Tether,
     pub(crate) deadline: &'a mut Deadline,
+    /// The worker that this is on.
+    pub(crate) worker: usize,
 }
 
 /// Where a request or a connection stands in line for room at the targets of its group, and until when.
@@ -110,28 +116,21 @@ impl InLine {
         self.place.as_ref().map_or_else(|| pool.surge.length() == 0, Place::is_called)
     }
 
-    /// Takes a place in the line of a pool, or keeps the one there is; answers with until when. None: the line is as
-    /// long as it may be. Who `is_choosy` may have found room that is not for it, but for others.
-    pub(crate) fn line_up(&mut self, pool: &Pool, is_choosy: bool) -> Option<Instant> {
-        match &mut self.place {
-            Some(place) => place.looked_in_vain(is_choosy || !pool.reaches_all()),
-            None => {
-                self.place = Some(pool.surge.join(pool.group.surge_queue_max)?);
-                self.since = Some(Instant::now());
-            }
-        }
-        Some(*self.until.get_or_insert_with(|| Instant::now() + pool.group.response_timeout))
-    }
-
-    /// Returns when it is our turn, or as [`Waiter::wait_for_snapshot`]. A client of requests has left when it has
-    /// ended its side: most that do have given up.
+    /// Waits in line for room: returns when it is our turn, or as [`Waiter::wait_for_snapshot`]. Who `is_choosy` may
+    /// have found room that is not for it, but for others. Counts whom the line does not take. A client of requests has
+    /// left when it has ended its side: most that do have given up.
     pub(crate) async fn wait<S: Stream>(
         &mut self,
         mut waiter: Waiter<'_, S>,
         seen: &Rc<Front>,
-        until: Instant,
+        is_choosy: bool,
     ) -> Waited {
-        let is_of_requests = !seen.frontend.pool.is_stream();
+        let pool = &seen.frontend.pool;
+        let Some(until) = self.line_up(pool, is_choosy) else {
+            pool.metrics.workers.of(waiter.worker).spillover.add(1);
+            return if pool.group.surge_queue_max == 0 { Waited::NoQueue } else { Waited::QueueFull };
+        };
+        let is_of_requests = !pool.is_stream();
         let more = |cx: &mut Context<'_>, client: &S| {
             if is_of_requests && client.look() == Ahead::End {
                 return Some(Waited::ClientLeft);
@@ -164,5 +163,18 @@ impl InLine {
     /// Gives the place up.
     pub(crate) fn leave(&mut self) {
         self.place = None;
+    }
+
+    /// Takes a place in the line of a pool, or keeps the one there is; answers with until when. None: the line is as
+    /// long as it may be.
+    fn line_up(&mut self, pool: &Pool, is_choosy: bool) -> Option<Instant> {
+        match &mut self.place {
+            Some(place) => place.looked_in_vain(is_choosy || !pool.reaches_all()),
+            None => {
+                self.place = Some(pool.surge.join(pool.group.surge_queue_max)?);
+                self.since = Some(Instant::now());
+            }
+        }
+        Some(*self.until.get_or_insert_with(|| Instant::now() + pool.group.response_timeout))
     }
 }
