@@ -1,38 +1,159 @@
-//! Real clients of the Classic ELB API against a running elbow: the command line and the SDK of AWS, as they come.
+//! Real clients of the Classic ELB API against a running elbow: the command line and the SDK of AWS and Ansible's module,
+//! as they come. What each does is a program or a playbook in `clients/`; here is what they are done to.
+//!
 //! What the API answers word for word is tested beside it.
 
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::harness::*;
 
 const ARN: &str = "arn:aws:iam::123456789012:server-certificate/shop";
-/// Every call of the command line is a Python that starts.
-const CLIENTS_PATIENCE: Duration = Duration::from_secs(200);
+const INSTANCES: [&str; 2] = ["i-87f232ed", "i-85f232ef"];
+/// Every step of the command line and of Ansible is a Python that starts.
+const CLIENTS_PATIENCE: Duration = Duration::from_secs(280);
+
+/// An elbow that knows two instances and a certificate, and whose load balancers bind an address of its own.
+struct Scene {
+    lb: Lb,
+    facts: Value,
+    _secure: Secure,
+    _instances: JoinSet<()>,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let (secure, bind) = (Secure::shop(), own_address());
+        let mut instances = JoinSet::new();
+        let [first, second] = serve_instances(&mut instances).await;
+        let [one, two] = INSTANCES;
+        let top = format!(
+            "[elb_api]\nbind = \"{bind}\"\nload_balancers_max = 5\n\
+             [[elb_api.access_key]]\nid = \"ASIASESSION\"\nsecret = \"of a session\"\nsession_token = \"a/token+==\"\n\
+             [[elb_api.access_key]]\nid = \"AKIAOTHER\"\nsecret = \"of another\"\naccount = \"000000000002\"\n\
+             [instances]\n\"{one}\" = \"{}\"\n\"{two}\" = \"{}\"\n",
+            first.ip(),
+            second.ip()
+        );
+        // The arn belongs to the last certificate there is.
+        let tables = format!("{}\narn = \"{ARN}\"\n", secure.tables());
+        let lb = Setup::default().top(&top).more(&tables).start_cold().await;
+        let facts = facts(&lb, bind, first.port());
+        Self { lb, facts, _secure: secure, _instances: instances }
+    }
+
+    /// Runs a program or a playbook.
+    async fn act(&self, mut command: Command) {
+        for name in
+            ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+        {
+            command.env_remove(name);
+        }
+        command.env("AWS_EC2_METADATA_DISABLED", "true").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("HOME", self.lb.state_dir()).kill_on_drop(true);
+        let output = within("the client", CLIENTS_PATIENCE, command.output()).await;
+        let output = output.expect("the clients are installed (tests/run does that)");
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        assert!(output.status.success(), "{}", said.concat());
+    }
+}
+
+/// What clients are told, as `clients/scene.py` says.
+fn facts(lb: &Lb, bind: IpAddr, back: u16) -> Value {
+    let own = Elb::of(lb).key();
+    let key = |id: &str, secret: &str| json!({ "aws_access_key_id": id, "aws_secret_access_key": secret });
+    let mut session = key("ASIASESSION", "of a session");
+    session["aws_session_token"] = "a/token+==".into();
+    let mut facts = json!({
+        "endpoint": format!("http://{}", lb.admin().address),
+        "bind": bind,
+        "back": back,
+        "arn": ARN,
+        "instances": INSTANCES,
+        "keys": {
+            "own": key(&own.0, &own.1),
+            "wrong": key(&own.0, "wrong"),
+            "unknown": key("AKIANOBODY", &own.1),
+            "other": key("AKIAOTHER", "of another"),
+            "session": session,
+        },
+    });
+    let free: [_; 6] = std::array::from_fn(|_| std::net::TcpListener::bind((bind, 0)).unwrap());
+    for (name, free) in ["front", "second", "third", "fourth", "fifth", "sixth"].iter().zip(&free) {
+        facts[*name] = free.local_addr().unwrap().port().into();
+    }
+    facts
+}
+
+/// Two web servers at one port of two addresses, each answering with its id, and with the PROXY protocol header that
+/// came before a request, the ports left out.
+async fn serve_instances(into: &mut JoinSet<()>) -> [SocketAddr; 2] {
+    let mut port = 0;
+    let mut addresses = Vec::new();
+    for id in INSTANCES {
+        let listener = TcpListener::bind((own_address(), port)).await.unwrap();
+        port = listener.local_addr().unwrap().port();
+        addresses.push(listener.local_addr().unwrap());
+        into.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(answer_with(id, stream));
+                while connections.try_join_next().is_some() {}
+            }
+        });
+    }
+    addresses.try_into().unwrap()
+}
+
+/// Answers one request. An end before that is a client's to make.
+async fn answer_with(id: &'static str, mut stream: TcpStream) -> std::io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut lines = BufReader::new(read).lines();
+    let mut body = id.to_owned();
+    loop {
+        match lines.next_line().await? {
+            None => return Ok(()),
+            Some(line) if line.is_empty() => break,
+            Some(line) if line.starts_with("PROXY ") => {
+                let words: Vec<_> = line.split(' ').take(4).collect();
+                body = format!("{id} via {}", words.join(" "));
+            }
+            Some(_) => {}
+        }
+    }
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    write.write_all(format!("{head}{body}").as_bytes()).await
+}
+
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(name)
+}
+
+fn play(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
 
 #[tokio::test]
-async fn aws_and_boto3_do_all_they_can() {
-    let secure = Secure::shop();
-    let (bind, first, second) = (own_address(), own_address(), own_address());
-    let top = format!(
-        "[elb_api]\nbind = \"{bind}\"\n[instances]\n\"i-87f232ed\" = \"{first}\"\n\"i-85f232ef\" = \"{second}\"\n"
-    );
-    // The arn belongs to the last certificate there is.
-    let tables = format!("{}\narn = \"{ARN}\"\n", secure.tables());
-    let lb = Setup::default().top(&top).more(&tables).start_cold().await;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = root.join("target/clients/aws/bin");
-    let mut command = Command::new(programs.join("python"));
-    command.arg(root.join("tests/clients/elb.py")).arg(programs.join("aws"));
-    command.arg(format!("http://{}", lb.admin().address)).arg(bind.to_string()).args(["18000", "18555", "18080", ARN]);
-    command.arg(format!("i-87f232ed={first}")).arg(format!("i-85f232ef={second}"));
-    command.env("AWS_SHARED_CREDENTIALS_FILE", lb.state_dir().join("aws-credentials"));
-    command.env("AWS_EC2_METADATA_DISABLED", "true").env_remove("AWS_PROFILE").kill_on_drop(true);
-    let output = within("aws and boto3", CLIENTS_PATIENCE, command.output()).await;
-    let output = output.expect("the clients are installed (tests/run does that)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+async fn the_command_line_of_aws_does_all_it_can() {
+    let scene = Scene::start().await;
+    let mut command = Command::new(program("aws/bin/python"));
+    command.arg(play("aws_elb.py")).arg(scene.facts.to_string()).arg(program("aws/bin/aws"));
+    scene.act(command).await;
+}
+
+#[tokio::test]
+async fn boto3_knows_every_answer() {
+    let scene = Scene::start().await;
+    let mut command = Command::new(program("aws/bin/python"));
+    command.arg(play("boto3_elb.py")).arg(scene.facts.to_string());
+    scene.act(command).await;
 }
 
 #[tokio::test]
@@ -42,20 +163,10 @@ async fn ansible_finds_nothing_to_change_the_second_time() {
         eprintln!("left out: TESTS_ANSIBLE=1 tests/run has Ansible among the clients");
         return;
     }
-    let bind = own_address();
-    let top = format!(
-        "[elb_api]\nbind = \"{bind}\"\n[instances]\n\"i-87f232ed\" = \"127.0.0.2\"\n\"i-85f232ef\" = \"127.0.0.3\"\n"
-    );
-    let lb = Setup::default().top(&top).start_cold().await;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = root.join("target/clients/ansible/bin");
-    let mut command = Command::new(programs.join("ansible-playbook"));
-    command.args(["-i", "localhost,", "-c", "local"]).arg("-e");
-    command.arg(format!("ansible_python_interpreter={}", programs.join("python").display())).arg("-e");
-    command.arg(format!("endpoint=http://{}", lb.admin().address)).arg("-e");
-    command.arg(format!("credentials={}", lb.state_dir().join("aws-credentials").display()));
-    command.arg(root.join("tests/clients/elb.yml")).env("HOME", lb.state_dir()).kill_on_drop(true);
-    let output = within("ansible", CLIENTS_PATIENCE, command.output()).await;
-    let output = output.expect("Ansible is installed (TESTS_ANSIBLE=1 tests/run does that)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let scene = Scene::start().await;
+    let mut command = Command::new(program("ansible/bin/ansible-playbook"));
+    command.args(["-i", "localhost,", "-c", "local", "-e"]).arg(scene.facts.to_string()).arg("-e");
+    command.arg(format!("ansible_python_interpreter={}", program("ansible/bin/python").display()));
+    command.arg(play("elb_classic_lb.yml"));
+    scene.act(command).await;
 }

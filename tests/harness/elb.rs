@@ -37,6 +37,11 @@ impl Elb {
         Self { address: lb.admin().address, key: (value("aws_access_key_id"), value("aws_secret_access_key")) }
     }
 
+    /// The id of its key, and the secret.
+    pub fn key(&self) -> (String, String) {
+        self.key.clone()
+    }
+
     /// Sends an action with these parameters, which are encoded already.
     pub async fn ask(&self, action: &str, parameters: &str) -> Response {
         let mut client = Client::connect(self.address).await;
