@@ -13,7 +13,7 @@ use http::{Request, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 
-use super::{Client, Connect};
+use super::{Client, Connect, refusal};
 use control::xml::Element;
 
 const SERVICE: &str = "elasticloadbalancing";
@@ -78,6 +78,11 @@ impl QueryApi {
         let (status, body) = self.client.exchange(request).await?;
         let base = self.client.base();
         let strange = || format!("{base} answered {status}, but not as the ELB API does: is it elbow?");
+        let before_the_api = refusal(status, &body);
+        if !status.is_success() && before_the_api.problem.is_some() {
+            // Such as that the admin address speaks TLS.
+            return Err(anyhow::Error::from(before_the_api).context(base.to_owned()));
+        }
         let text = String::from_utf8(body.to_vec()).with_context(strange)?;
         let mut root = Element::parse(&text).map_err(anyhow::Error::msg).with_context(strange)?;
         if !status.is_success() {
