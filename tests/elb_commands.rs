@@ -194,6 +194,7 @@ async fn every_command_says_what_it_did() {
             "OK-Creating LB Stickiness Policy\n",
         ),
         ("elb-set-lb-policies-of-listener web --lb-port 8080 --policy-names app", "OK-Setting Policies\n"),
+        ("elb-describe-lbs web --show-long | grep -c 'instance-port=8080,policies=app}'", "1\n"),
         ("elb-set-lb-policies-of-listener web --lb-port 8080 --policy-names ''", "OK-Setting Policies\n"),
         ("elb-delete-lb-policy web --policy-name app", "OK-Deleting LoadBalancer Policy\n"),
         (
@@ -212,6 +213,101 @@ async fn every_command_says_what_it_did() {
     assert_eq!(String::from_utf8_lossy(&deleted.stdout), "OK-Deleting LoadBalancer\n", "{}", said(&deleted));
     let as_a_verb = lb.cli(&["elb", "describe-lbs"]).await;
     assert_eq!(String::from_utf8_lossy(&as_a_verb.stdout), "No LoadBalancers found\n", "{}", said(&as_a_verb));
+}
+
+/// Each command, as far as it is asked for here, with the action that it stands for.
+const ASKED: [(&str, &str); 15] = [
+    ("elb-create-lb web -l lb-port=8080,instance-port=80,protocol=HTTP -z us-east-1a", "CreateLoadBalancer"),
+    (
+        "elb-configure-healthcheck web -t TCP:80 -i 30 --timeout 3 --unhealthy-threshold 2 --healthy-threshold 2",
+        "ConfigureHealthCheck",
+    ),
+    ("elb-register-instances-with-lb web --instances 127.0.0.1", "RegisterInstancesWithLoadBalancer"),
+    ("elb-describe-instance-health web", "DescribeInstanceHealth"),
+    ("elb-deregister-instances-from-lb web --instances 127.0.0.1", "DeregisterInstancesFromLoadBalancer"),
+    ("elb-enable-zones-for-lb web -z us-east-1b", "EnableAvailabilityZonesForLoadBalancer"),
+    ("elb-disable-zones-for-lb web -z us-east-1b", "DisableAvailabilityZonesForLoadBalancer"),
+    ("elb-create-app-cookie-stickiness-policy web -p app -c SID", "CreateAppCookieStickinessPolicy"),
+    ("elb-create-lb-cookie-stickiness-policy web -p own -e 900", "CreateLBCookieStickinessPolicy"),
+    ("elb-set-lb-policies-of-listener web -l 8080 -p own", "SetLoadBalancerPoliciesOfListener"),
+    ("elb-delete-lb-policy web -p app", "DeleteLoadBalancerPolicy"),
+    ("elb-create-lb-listeners web -l lb-port=8081,instance-port=81,protocol=TCP", "CreateLoadBalancerListeners"),
+    ("elb-delete-lb-listeners web -l 8081 --force", "DeleteLoadBalancerListeners"),
+    ("elb-describe-lbs web", "DescribeLoadBalancers"),
+    ("elb-delete-lb web --force", "DeleteLoadBalancer"),
+];
+
+#[tokio::test]
+async fn every_answer_can_be_had_as_it_came() {
+    let lb = elb_api(&own_address().to_string()).start_cold().await;
+    let links = Links::install().await;
+    for (line, action) in ASKED {
+        let xml = links.done(&lb, &format!("{line} --show-xml")).await;
+        assert!(xml.starts_with(&format!("<{action}Response xmlns=")), "{line}: {xml}");
+        assert!(xml.ends_with(&format!("</{action}Response>\n")), "{line}: {xml}");
+    }
+    let state_dir = lb.state_dir();
+    let own = [("ELBOW_STATE_DIR", state_dir.to_str().unwrap())];
+    let refused = links.shell("elb-describe-lbs web --show-xml", &own).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stdout).starts_with("<ErrorResponse xmlns="), "{}", said(&refused));
+    assert!(String::from_utf8_lossy(&refused.stderr).starts_with("elb-describe-lbs:  LoadBalancerNotFound-"));
+    for (line, _) in ASKED {
+        let name = line.split(' ').next().unwrap();
+        let help = links.shell(&format!("{name} --help"), &[]).await;
+        let usage = format!("Usage: {name} ");
+        assert!(help.status.success() && said(&help).contains(&usage), "{}", said(&help));
+    }
+}
+
+#[tokio::test]
+async fn each_region_has_its_own() {
+    let lb = elb_api(&own_address().to_string()).start_cold().await;
+    let links = Links::install().await;
+    let create = "elb-create-lb web -l lb-port=8080,instance-port=80,protocol=HTTP -z eu-west-1a --region eu-west-1";
+    let made = links.done(&lb, create).await;
+    assert!(made.ends_with(".eu-west-1.elb.amazonaws.com\n"), "{made}");
+    assert_eq!(links.done(&lb, "elb-describe-lbs").await, "No LoadBalancers found\n");
+    for variables in [
+        "EC2_REGION=eu-west-1",
+        "AWS_REGION=eu-west-1",
+        "AWS_DEFAULT_REGION=eu-west-1",
+        "EC2_REGION=eu-west-1 AWS_REGION=us-east-1",
+    ] {
+        let shown = links.done(&lb, &format!("{variables} elb-describe-lbs --no-headers")).await;
+        assert!(shown.starts_with("LOAD_BALANCER  web  web-"), "{variables}: {shown}");
+    }
+    let shown = links.done(&lb, "EC2_REGION=eu-west-1 elb-describe-lbs --region us-east-1").await;
+    assert_eq!(shown, "No LoadBalancers found\n", "the option is the strongest");
+}
+
+#[tokio::test]
+async fn an_admin_address_over_tls_is_trusted_as_the_other_verbs_do() {
+    let secure = Secure::new();
+    let issued = secure.ca.issue(&["127.0.0.1"]);
+    let secure = secure.with("admin", &issued);
+    let setup = elb_api(&own_address().to_string()).top("[admin]\ncertificate = \"admin\"");
+    let lb = setup.more(secure.tables()).start_cold().await;
+    let links = Links::install().await;
+    let (url, ca, none) =
+        (format!("https://{}", lb.admin().address), secure.path("ca.pem"), "No LoadBalancers found\n");
+    let ca = ca.display();
+    assert_eq!(links.done(&lb, "elb-describe-lbs").await, none, "by the key that run.json tells");
+    for line in [
+        format!("elb-describe-lbs --admin {url} --admin-ca {ca}"),
+        format!("elb-describe-lbs --url {url}/ --admin-ca {ca}"),
+        format!("AWS_ELB_URL={url} ELBOW_ADMIN_CA={ca} elb-describe-lbs"),
+        format!("ELBOW_ADMIN={url} elb-describe-lbs --admin-ca {ca}"),
+    ] {
+        assert_eq!(links.done(&lb, &line).await, none, "{line}");
+    }
+    let state_dir = lb.state_dir();
+    let own = [("ELBOW_STATE_DIR", state_dir.to_str().unwrap())];
+    let stranger = failed(&links.shell(&format!("elb-describe-lbs --admin {url}"), &own).await, 1);
+    assert!(stranger.contains("name its CA with --admin-ca"), "{stranger}");
+    let in_the_clear = format!("elb-describe-lbs --admin http://{}", lb.admin().address);
+    let told = failed(&links.shell(&in_the_clear, &own).await, 1);
+    assert!(told.ends_with("this port speaks TLS: use https here\n"), "{told}");
 }
 
 #[tokio::test]
