@@ -30,9 +30,13 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
+        Self::with_instances_on(0).await
+    }
+
+    async fn with_instances_on(port: u16) -> Self {
         let (secure, bind) = (Secure::shop(), own_address());
         let mut instances = JoinSet::new();
-        let [first, second] = serve_instances(&mut instances).await;
+        let [first, second] = serve_instances(port, &mut instances).await;
         let [one, two] = INSTANCES;
         let top = format!(
             "[elb_api]\nbind = \"{bind}\"\nload_balancers_max = 5\n\
@@ -47,6 +51,20 @@ impl Scene {
         let lb = Setup::default().top(&top).more(&tables).start_cold().await;
         let facts = facts(&lb, bind, first.port());
         Self { lb, facts, _secure: secure, _instances: instances }
+    }
+
+    /// The first lines of the documentation that are fenced as `kind`, as this elbow is reached.
+    fn documented(&self, kind: &str) -> String {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/elb.md")).unwrap();
+        let (_, rest) = text.split_once(&format!("```{kind}\n")).unwrap();
+        let (lines, _) = rest.split_once("\n```").unwrap();
+        assert!(lines.contains("http://127.0.0.1:9900"), "{lines}");
+        let endpoint = format!("http://{}", self.lb.admin().address);
+        lines.replace("http://127.0.0.1:9900", &endpoint).replace("state/aws-credentials", &self.key_file())
+    }
+
+    fn key_file(&self) -> String {
+        self.lb.state_dir().join("aws-credentials").display().to_string()
     }
 
     /// Runs a program or a playbook.
@@ -94,8 +112,7 @@ fn facts(lb: &Lb, bind: IpAddr, back: u16) -> Value {
 
 /// Two web servers at one port of two addresses, each answering with its id, and with the PROXY protocol header that
 /// came before a request, the ports left out.
-async fn serve_instances(into: &mut JoinSet<()>) -> [SocketAddr; 2] {
-    let mut port = 0;
+async fn serve_instances(mut port: u16, into: &mut JoinSet<()>) -> [SocketAddr; 2] {
     let mut addresses = Vec::new();
     for id in INSTANCES {
         let listener = TcpListener::bind((own_address(), port)).await.unwrap();
@@ -157,16 +174,46 @@ async fn boto3_knows_every_answer() {
 }
 
 #[tokio::test]
+async fn the_lines_of_the_documentation_are_true() {
+    let scene = Scene::with_instances_on(80).await;
+    let mut shell = Command::new("bash");
+    let path = std::env::var("PATH").unwrap_or_default();
+    shell.args(["-ec", &scene.documented("sh")]).env("PATH", format!("{}:{path}", program("aws/bin").display()));
+    scene.act(shell).await;
+    let mut python = Command::new(program("aws/bin/python"));
+    python.args(["-c", &scene.documented("python")]).env("AWS_SHARED_CREDENTIALS_FILE", scene.key_file());
+    scene.act(python).await;
+    if with_ansible() {
+        let playbook = scene.lb.path("documented.yml");
+        std::fs::write(&playbook, scene.documented("yaml")).unwrap();
+        let mut command = ansible(&playbook);
+        command.env("AWS_SHARED_CREDENTIALS_FILE", scene.key_file());
+        scene.act(command).await;
+    }
+    let bind: IpAddr = scene.facts["bind"].as_str().unwrap().parse().unwrap();
+    let answer = get(SocketAddr::new(bind, 80), "/").await;
+    assert!(INSTANCES.contains(&&*answer.text()), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn ansible_finds_nothing_to_change_the_second_time() {
-    let asked = std::env::var("TESTS_ANSIBLE").unwrap_or_default();
-    if asked.is_empty() || asked == "0" {
+    if !with_ansible() {
         eprintln!("left out: TESTS_ANSIBLE=1 tests/run has Ansible among the clients");
         return;
     }
     let scene = Scene::start().await;
-    let mut command = Command::new(program("ansible/bin/ansible-playbook"));
-    command.args(["-i", "localhost,", "-c", "local", "-e"]).arg(scene.facts.to_string()).arg("-e");
-    command.arg(format!("ansible_python_interpreter={}", program("ansible/bin/python").display()));
-    command.arg(play("elb_classic_lb.yml"));
+    let mut command = ansible(&play("elb_classic_lb.yml"));
+    command.arg("-e").arg(scene.facts.to_string());
     scene.act(command).await;
+}
+
+fn with_ansible() -> bool {
+    std::env::var("TESTS_ANSIBLE").is_ok_and(|asked| !asked.is_empty() && asked != "0")
+}
+
+fn ansible(playbook: &Path) -> Command {
+    let mut command = Command::new(program("ansible/bin/ansible-playbook"));
+    command.args(["-i", "localhost,", "-c", "local", "-e"]);
+    command.arg(format!("ansible_python_interpreter={}", program("ansible/bin/python").display())).arg(playbook);
+    command
 }

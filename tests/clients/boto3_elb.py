@@ -169,6 +169,31 @@ def presigned_urls_hold_for_their_time():
     assert status == 200 and len(elb.describe_load_balancers()["LoadBalancerDescriptions"]) == 4, text
 
 
+def terraform_finds_what_it_reads():
+    """The calls of its AWS provider for an `aws_elb`, in their order, and the fields that it takes to be there."""
+    name = {"LoadBalancerName": "tf-1"}
+    listeners = [{"Protocol": "http", "LoadBalancerPort": PORTS[4], "InstanceProtocol": "http", "InstancePort": back}]
+    elb.create_load_balancer(**name, Listeners=listeners, AvailabilityZones=["us-east-1a"], Tags=[{"Key": "a", "Value": ""}])
+    for attributes in [
+        {"AdditionalAttributes": [{"Key": "elb.http.desyncmitigationmode", "Value": "defensive"}],
+         "CrossZoneLoadBalancing": {"Enabled": True}, "ConnectionSettings": {"IdleTimeout": 60},
+         "AccessLog": {"Enabled": False}},
+        {"ConnectionDraining": {"Enabled": True, "Timeout": 400}},
+        {"ConnectionDraining": {"Enabled": False}},
+    ]:
+        elb.modify_load_balancer_attributes(**name, LoadBalancerAttributes=attributes)
+    told = elb.describe_load_balancers(LoadBalancerNames=["tf-1"])["LoadBalancerDescriptions"][0]
+    attributes = elb.describe_load_balancer_attributes(**name)["LoadBalancerAttributes"]
+    assert attributes["ConnectionDraining"] == {"Enabled": False, "Timeout": 400}
+    assert attributes["CrossZoneLoadBalancing"] == {"Enabled": True}
+    assert told["HealthCheck"]["Target"] == f"TCP:{back}" and told["CanonicalHostedZoneNameID"]
+    assert told["ListenerDescriptions"][0]["Listener"]["Protocol"] == "HTTP"
+    # With it the provider would ask EC2 about the security group.
+    assert "VPCId" not in told
+    assert elb.describe_tags(LoadBalancerNames=["tf-1"])["TagDescriptions"][0]["Tags"] == [{"Key": "a", "Value": ""}]
+    elb.delete_load_balancer(**name)
+
+
 def each_account_and_region_has_its_own():
     for other in [client("other"), client(region_name="eu-west-1")]:
         assert not other.describe_load_balancers()["LoadBalancerDescriptions"]
@@ -181,6 +206,7 @@ each_error_has_its_class()
 waiters_end()
 who_may_not_is_refused()
 presigned_urls_hold_for_their_time()
+terraform_finds_what_it_reads()
 each_account_and_region_has_its_own()
 for nth in range(5):
     elb.delete_load_balancer(LoadBalancerName=f"b{nth}")
