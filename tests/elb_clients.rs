@@ -174,6 +174,25 @@ async fn boto3_knows_every_answer() {
 }
 
 #[tokio::test]
+async fn curl_asks_by_get_and_in_the_words_of_older_versions() {
+    let scene = Scene::start().await;
+    let key = &scene.facts["keys"]["own"];
+    let user = ["aws_access_key_id", "aws_secret_access_key"].map(|name| key[name].as_str().unwrap()).join(":");
+    let endpoint = scene.facts["endpoint"].as_str().unwrap();
+    for version in ["2009-05-15", "2009-11-25", "2010-07-01", "2011-04-05", "2011-08-15", "2011-11-15", "2012-06-01"] {
+        let parameters = format!("Action=DescribeLoadBalancers&Version={version}");
+        for asked in [vec![format!("{endpoint}/?{parameters}")], vec![format!("{endpoint}/"), "-d".into(), parameters]]
+        {
+            let mut curl = Command::new("curl");
+            curl.args(["-sf", "--aws-sigv4", "aws:amz:us-east-1:elasticloadbalancing", "-u", &user]).args(&asked);
+            let told = cli_output(curl).await;
+            let text = String::from_utf8_lossy(&told.stdout);
+            assert!(text.contains("<LoadBalancerDescriptions/>"), "{asked:?}: {} {text}", told.status);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_lines_of_the_documentation_are_true() {
     let scene = Scene::with_instances_on(80).await;
     let mut shell = Command::new("bash");
