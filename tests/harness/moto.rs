@@ -1,6 +1,7 @@
 //! moto, a stand-in for EC2 and Auto Scaling. Its instances are at loopback addresses.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
@@ -17,12 +18,12 @@ impl Moto {
     /// Starts one without any instance.
     pub async fn start() -> Self {
         let ip = own_address();
-        let venv = std::env::var("ELBOW_TEST_VENV").unwrap_or_else(|_| "target/test-venv".to_owned());
         let address = SocketAddr::new(ip, 5000);
-        let mut server = Command::new(format!("{venv}/bin/moto_server"));
+        let mut server =
+            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/moto/bin/moto_server"));
         server.args(["-H", &ip.to_string(), "-p", "5000"]).env("AWS_EC2_METADATA_DISABLED", "true");
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let server = server.spawn().unwrap_or_else(|error| panic!("{venv}: {error} (tests/run installs moto)"));
+        let server = server.spawn().expect("moto is installed (tests/run does that)");
         eventually("moto to listen", PATIENCE, async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
         Self { address, _server: server }
     }
