@@ -69,13 +69,8 @@ impl Scene {
 
     /// Runs a program or a playbook.
     async fn act(&self, mut command: Command) {
-        for name in
-            ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
-        {
-            command.env_remove(name);
-        }
-        command.env("AWS_EC2_METADATA_DISABLED", "true").env("PYTHONDONTWRITEBYTECODE", "1");
-        command.env("HOME", self.lb.state_dir()).kill_on_drop(true);
+        forget_aws(&mut command);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", self.lb.state_dir()).kill_on_drop(true);
         let output = within("the client", CLIENTS_PATIENCE, command.output()).await;
         let output = output.expect("the clients are installed (tests/run does that)");
         let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
@@ -149,6 +144,14 @@ async fn answer_with(id: &'static str, mut stream: TcpStream) -> std::io::Result
     write.write_all(format!("{head}{body}").as_bytes()).await
 }
 
+/// A client of AWS on this machine may have its own key, place and authorities.
+fn forget_aws(command: &mut Command) {
+    for name in ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "ENDPOINT_URL", "CA_BUNDLE"] {
+        command.env_remove(format!("AWS_{name}"));
+    }
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+}
+
 fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(name)
 }
@@ -190,6 +193,29 @@ async fn curl_asks_by_get_and_in_the_words_of_older_versions() {
             assert!(text.contains("<LoadBalancerDescriptions/>"), "{asked:?}: {} {text}", told.status);
         }
     }
+}
+
+#[tokio::test]
+async fn aws_trusts_an_address_over_tls_by_its_authority() {
+    let secure = Secure::shop();
+    let lb = Setup::default().top("[admin]\ncertificate = \"shop\"").more(secure.tables()).start_cold().await;
+    let asked = async |authority: Option<&str>| {
+        let mut aws = Command::new(program("aws/bin/aws"));
+        aws.args(["elb", "describe-account-limits", "--region", "us-east-1", "--endpoint-url"]);
+        aws.arg(format!("https://{}", lb.admin().address)).env("AWS_MAX_ATTEMPTS", "1");
+        forget_aws(&mut aws);
+        aws.env("AWS_SHARED_CREDENTIALS_FILE", lb.state_dir().join("aws-credentials"));
+        if let Some(file) = authority {
+            aws.env("AWS_CA_BUNDLE", secure.path(file));
+        }
+        aws.kill_on_drop(true);
+        let told = within("aws", CLIENTS_PATIENCE, aws.output()).await.unwrap();
+        String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr)
+    };
+    let told = asked(Some("ca.pem")).await;
+    assert!(told.contains("classic-load-balancers"), "{told}");
+    let told = asked(None).await;
+    assert!(told.contains("SSL validation failed"), "{told}");
 }
 
 #[tokio::test]
