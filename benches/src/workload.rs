@@ -42,7 +42,7 @@ pub(crate) enum ClientConnection {
     NewPerRequest,
 }
 
-pub(crate) const WORKLOADS: [Workload; 11] = [
+pub(crate) const WORKLOADS: [Workload; 12] = [
     Workload {
         name: "small",
         about: "kept connections, minimal heads, 128 B answers",
@@ -72,6 +72,16 @@ pub(crate) const WORKLOADS: [Workload; 11] = [
         request_headers: &[],
         answer_headers: MINIMAL_ANSWER,
         answer_body_bytes: 100 * 1024,
+    },
+    Workload {
+        name: "body_1m",
+        about: "kept connections, minimal heads, 1 MiB answers",
+        clients: 16,
+        through: Through::Http,
+        client_connection: ClientConnection::Kept,
+        request_headers: &[],
+        answer_headers: MINIMAL_ANSWER,
+        answer_body_bytes: 1024 * 1024,
     },
     Workload {
         name: "new_connection",
