@@ -1,6 +1,7 @@
 //! A byte stream as the data plane needs it: what tokio offers, and what a socket can say beyond that.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +14,16 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Ready when a read may yield something, be it an end or an error. Needs no buffer, so that a connection that
     /// waits holds none. It may be wrong; a read tells.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether events tell of it. One that is not watched yet says of itself that it is readable.
+    fn is_watched(&self) -> bool {
+        true
+    }
+
+    /// Makes events tell of it from now on.
+    fn watch(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// What is there to be read, asked of the kernel and not of what events have told so far.
     fn look(&self) -> Ahead;
@@ -57,14 +68,7 @@ impl Stream for TcpStream {
     }
 
     fn look(&self) -> Ahead {
-        use rustix::net::RecvFlags;
-        let mut byte = [0; 1];
-        match rustix::net::recv(self, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => Ahead::End,
-            Ok(_) => Ahead::Bytes,
-            Err(rustix::io::Errno::AGAIN) => Ahead::Silence,
-            Err(_) => Ahead::End,
-        }
+        look(self)
     }
 
     fn is_reset(&self) -> bool {
@@ -80,7 +84,24 @@ impl Stream for TcpStream {
     }
 
     fn reset_on_drop(&self) {
-        // A failure leaves an ordinary close, which is all that can be had then.
-        let _ = socket2::SockRef::from(self).set_linger(Some(std::time::Duration::ZERO));
+        make_drop_reset(self);
     }
+}
+
+/// What a socket has to be read.
+pub(crate) fn look(socket: impl AsFd) -> Ahead {
+    use rustix::net::RecvFlags;
+    let mut byte = [0; 1];
+    match rustix::net::recv(socket, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => Ahead::End,
+        Ok(_) => Ahead::Bytes,
+        Err(rustix::io::Errno::AGAIN) => Ahead::Silence,
+        Err(_) => Ahead::End,
+    }
+}
+
+/// Makes the coming close of a socket a reset.
+pub(crate) fn make_drop_reset(socket: &impl AsFd) {
+    // A failure leaves an ordinary close, which is all that can be had then.
+    let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
 }

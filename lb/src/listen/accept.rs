@@ -2,28 +2,30 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::unix::AsyncFd;
 
 use super::BoundSocket;
+use super::accepted::Accepted;
 use super::limits::{Admitted, ConnectionLimit, Refusing};
 use super::preamble;
 use crate::l4;
 use crate::model::{Listener, ListenerProtocol, ProxyProtocol};
 use crate::proxy::{Arrival, Door, Local, refuse, secure, serve, serve_secure};
-use crate::stream::Stream;
+use crate::stream::{Stream, make_drop_reset};
 
 /// How long to wait when the process has no file descriptor or memory left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the door is closed, then what the kernel has queued already, and ends.
 pub(super) async fn accept(
-    listening: TcpListener,
+    listening: AsyncFd<TcpListener>,
     socket: Arc<BoundSocket>,
     door: Rc<Door>,
     local: Rc<Local>,
@@ -50,25 +52,32 @@ pub(super) async fn accept(
         }
     }
     // The kernel is asked itself, for events may not have told yet of all who wait in front of the closed door.
-    let Ok(listening) = listening.into_std() else { return };
-    while let Ok((stream, peer)) = listening.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        if let Ok(stream) = stream {
-            welcome(stream, peer, &socket, &door, &local, &limit);
-        }
+    while let Ok((stream, peer)) = take(listening.get_ref()) {
+        welcome(stream, peer, &socket, &door, &local, &limit);
     }
 }
 
 /// The next connection; `None` once the door is closed.
-async fn next(listening: &TcpListener, door: &Door) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+async fn next(listening: &AsyncFd<TcpListener>, door: &Door) -> io::Result<Option<(TcpStream, SocketAddr)>> {
     poll_fn(|cx| {
         if door.is_closed() {
             return Poll::Ready(Ok(None));
         }
         door.wake_when_closed(cx.waker());
-        listening.poll_accept(cx).map_ok(Some)
+        loop {
+            if let Ok(taken) = ready!(listening.poll_read_ready(cx))?.try_io(|listening| take(listening.get_ref())) {
+                return Poll::Ready(taken.map(Some));
+            }
+        }
     })
     .await
+}
+
+/// Takes a connection from the kernel's queue.
+fn take(listening: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = acceptfrom_with(listening, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((stream.into(), peer.ok_or(io::ErrorKind::ConnectionAborted)?))
 }
 
 /// Serves a connection, or refuses it when there are too many.
@@ -89,7 +98,7 @@ fn welcome(
             // The connection is known to `local`, which can end it; the event loop takes it along if it stays.
             if (protocol, proxy_protocol) == (ListenerProtocol::Http, ProxyProtocol::Off) {
                 // The way of most gets by without a choice on it.
-                tokio::task::spawn_local(serve(stream, Arrival::of(peer), door, local, admitted));
+                tokio::task::spawn_local(serve(Accepted::Unwatched(stream), Arrival::of(peer), door, local, admitted));
             } else {
                 tokio::task::spawn_local(serve_as(protocol, stream, peer, door, local, admitted));
             }
@@ -98,12 +107,18 @@ fn welcome(
             local.metrics().connections_refused.add(1);
             if front.frontend.listener.protocol.is_stream() {
                 // There is no saying it in words.
-                stream.reset_on_drop();
+                make_drop_reset(&stream);
                 return;
             }
             // A handshake is too much work only to say no.
             if let Some(refusing) = Refusing::begin(limit).filter(|_| !is_secure) {
-                tokio::task::spawn_local(refuse(stream, peer, Rc::clone(door), Rc::clone(local), refusing));
+                tokio::task::spawn_local(refuse(
+                    Accepted::Unwatched(stream),
+                    peer,
+                    Rc::clone(door),
+                    Rc::clone(local),
+                    refusing,
+                ));
             }
         }
     }
@@ -118,6 +133,8 @@ async fn serve_as(
     local: Rc<Local>,
     admitted: Admitted,
 ) {
+    // Whom no event can tell of is not served.
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let Some(arrival) = preamble::arrival(&stream, peer, &door, &local).await else {
         return stream.reset_on_drop();
     };

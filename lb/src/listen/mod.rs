@@ -2,6 +2,7 @@
 //! the snapshot. Not here: what happens on a connection (`proxy`).
 
 mod accept;
+mod accepted;
 mod bind;
 mod limits;
 mod preamble;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -152,7 +154,12 @@ impl Serving {
             return;
         }
         let listener = front.frontend.listener.name.clone();
-        let taken = socket.take(self.worker.number).map(tokio::net::TcpListener::from_std);
+        #[expect(
+            deprecated,
+            reason = "what is deprecated is a type that may change its descriptor: a listener does not"
+        )]
+        let watch = |listening| AsyncFd::with_interest(listening, Interest::READABLE);
+        let taken = socket.take(self.worker.number).map(watch);
         let door = Rc::new(Door::new(front));
         match taken {
             Some(Ok(listening)) => {

@@ -21,6 +21,9 @@ use crate::upstream::Link;
 /// How often a client that has ended its side is looked at for a reset, of which no event tells any more.
 const RESET_LOOK: Duration = Duration::from_millis(500);
 
+/// How long a client that is not watched may wait for its answer before it is.
+const WATCHED_AFTER: Duration = Duration::from_millis(10);
+
 /// Interim answers (1xx) to one request.
 const INTERIM_COUNT_MAX: u32 = 32;
 
@@ -153,6 +156,9 @@ impl<'a, S: Stream> Exchange<'a, S> {
 
     /// Notices whether the client leaves while it waits. What it sends meanwhile is its next request.
     fn poll_presence(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.is_not_yet_watched() {
+            return Ok(());
+        }
         let client = &mut *self.client;
         let buffer = &mut self.desk.up.buffer;
         // Of a body that nobody takes any more nothing is read here.
@@ -166,6 +172,11 @@ impl<'a, S: Stream> Exchange<'a, S> {
         }
         // After its end of stream a client may still read. Only a reset shows that it does not.
         if client.has_ended && client.io.is_reset() { Err(Failure::ClientLeft) } else { Ok(()) }
+    }
+
+    /// Whether the client is one of those that nobody watches, because their answers are there in no time.
+    fn is_not_yet_watched(&self) -> bool {
+        !self.client.io.is_watched() && self.sent_at.is_none_or(|at| at.elapsed() < WATCHED_AFTER)
     }
 
     /// Reads until the head of the final answer is there. Interim answers are passed on.
@@ -228,6 +239,11 @@ impl<'a, S: Stream> Exchange<'a, S> {
                 Ok(due) => self.client.deadline.set(due),
                 Err(failure) => return Poll::Ready(failure),
             }
+            if !self.client.io.is_watched()
+                && let Err(failure) = self.poll_unwatched(cx, now)
+            {
+                return Poll::Ready(failure);
+            }
             match self.client.poll_end(cx) {
                 Poll::Ready(Failure::Cut) => return Poll::Ready(Failure::Cut),
                 // It has passed just now, and we see above whose it was.
@@ -235,6 +251,17 @@ impl<'a, S: Stream> Exchange<'a, S> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Has the client watched when its answer takes its time.
+    fn poll_unwatched(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Failure> {
+        let watched_at = self.sent_at.unwrap_or(now) + WATCHED_AFTER;
+        if now < watched_at {
+            self.client.deadline.hasten(watched_at);
+            return Ok(());
+        }
+        self.client.io.watch().map_err(|_| Failure::ClientLeft)?;
+        self.poll_presence(cx)
     }
 
     /// When somebody will have been waited for too long, if nothing moves.

@@ -88,6 +88,14 @@ impl<S: Stream> Stream for Metered<S> {
         self.stream.poll_readable(cx)
     }
 
+    fn is_watched(&self) -> bool {
+        self.stream.is_watched()
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        self.stream.watch()
+    }
+
     fn look(&self) -> Ahead {
         self.stream.look()
     }

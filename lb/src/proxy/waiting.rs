@@ -37,7 +37,7 @@ pub(crate) enum Waited {
 
 /// What somebody who waits has to do with his client.
 pub(crate) struct Waiter<'a, S> {
-    pub(crate) client: &'a S,
+    pub(crate) client: &'a mut S,
     pub(crate) tether: &'a Tether,
     pub(crate) deadline: &'a mut Deadline,
     /// The worker that this is on.
@@ -67,6 +67,9 @@ impl<S: Stream> Waiter<'_, S> {
         until: Instant,
         mut more: impl FnMut(&mut Context<'_>, &S) -> Option<Waited>,
     ) -> Waited {
+        if self.client.watch().is_err() {
+            return Waited::ClientLeft;
+        }
         self.tether.await_next(true);
         let waited = poll_fn(|cx| {
             if !Rc::ptr_eq(&self.tether.door.front(), seen) {
