@@ -22,6 +22,7 @@ mod elb_commands;
 mod elb_figures;
 mod elb_instances;
 mod elb_stickiness;
+mod elb_tls;
 mod elb_traffic;
 mod explain;
 mod forwarding;

@@ -134,6 +134,8 @@ pub mod policy_type {
     pub const BACKEND_AUTHENTICATION: &str = "BackendServerAuthenticationPolicyType";
     /// The attribute by which a policy of TLS takes over what a predefined one offers.
     pub const REFERENCE: &str = "Reference-Security-Policy";
+    /// The attribute that says whose order of ciphers counts.
+    pub const CIPHER_ORDER: &str = "Server-Defined-Cipher-Order";
 }
 
 /// How instances are checked.

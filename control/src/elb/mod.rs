@@ -18,7 +18,7 @@ pub use facts::{
     HealthTarget, Instance, Listener, Policy, Protocol, Scheme, Tag, Unreadable, policy_type,
 };
 
-pub use parts::{Amiss, listener_name, parts, pin_of};
+pub use parts::{Amiss, listener_name, parts, pin_of, tls_policy};
 
 /// The certificates that have an ARN, by it.
 #[derive(Debug, Default)]

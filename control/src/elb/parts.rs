@@ -8,7 +8,8 @@ use lb::model::{
     self, Algorithm, ClientAuth, CookieName, CookieStyle, ELB_COOKIE_NAME, ElbApi, Forward, GroupName,
     HealthCheckProtocol, Host, HostPort, HttpQuestion, InvalidName, ListenerName, ListenerProtocol, ListenerTls,
     LoadBalancerParts, Matcher, OnUnavailable, ProbePort, PublicKeyPin, SendProxy, Stickiness, StickyBy, TargetGroup,
-    TargetId, TargetProtocol, TargetTls, Threshold, TlsPolicy, TlsVerify, Weight, WhenAllUnhealthy,
+    TargetId, TargetProtocol, TargetTls, Threshold, Tls12Suites, TlsOffer, TlsPolicy, TlsVerify, Weight,
+    WhenAllUnhealthy,
 };
 
 use super::CertificateArns;
@@ -185,14 +186,43 @@ fn listener_tls(
     certificates: &CertificateArns<'_>,
 ) -> Result<ListenerTls, Amiss> {
     let certificate = certificates.get(arn).ok_or_else(|| Amiss::NoCertificate(arn.to_owned()))?;
-    let policies = wanted.policies.iter().rev().filter_map(|name| facts.policy(name));
-    let reference = policies.filter_map(|policy| policy.attribute(policy_type::REFERENCE)).next();
+    let mut policies = wanted.policies.iter().filter_map(|name| facts.policy(name));
+    let policy = policies.find(|policy| policy.type_name == policy_type::SSL_NEGOTIATION);
     Ok(ListenerTls {
         certificates: vec![certificate.clone()],
-        policy: reference.and_then(TlsPolicy::named).unwrap_or_default(),
+        policy: policy.map_or_else(|| Ok(TlsPolicy::default()), tls_policy).map_err(Amiss::Illegal)?,
         client_auth: ClientAuth::Off,
         alpn: Vec::new(),
     })
+}
+
+/// What TLS offers by a policy for SSL negotiation: that which it names, or TLS 1.2 with those of its ciphers that can be
+/// served. One without any cipher has those that go with every policy.
+///
+/// # Errors
+/// A sentence: nothing of it can be served.
+pub fn tls_policy(policy: &Policy) -> Result<TlsPolicy, String> {
+    let name = &policy.name;
+    if let Some(reference) = policy.attribute(policy_type::REFERENCE) {
+        return TlsPolicy::named(reference).ok_or_else(|| format!("{name} names {reference}, which is not known"));
+    }
+    let is_on = |(key, value): &&(String, String)| value == "true" && key != policy_type::CIPHER_ORDER;
+    let (versions, ciphers): (Vec<_>, Vec<_>) =
+        policy.attributes.iter().filter(is_on).map(|(key, _)| &**key).partition(|key| key.starts_with("Protocol-"));
+    if !versions.is_empty() && !versions.contains(&"Protocol-TLSv1.2") {
+        return Err(format!("{name} has no version of TLS that is still served: add Protocol-TLSv1.2"));
+    }
+    let offer = match Tls12Suites::of(&ciphers) {
+        Some(suites) => TlsOffer::Tls12(suites),
+        None if ciphers.is_empty() => TlsOffer::Tls12Aes,
+        None => {
+            return Err(format!(
+                "{name} has no cipher that is still served: add ECDHE-RSA-AES128-GCM-SHA256, or another \
+                                with ECDHE and GCM or CHACHA20"
+            ));
+        }
+    };
+    Ok(TlsPolicy::custom(offer, policy.attribute(policy_type::CIPHER_ORDER) == Some("true")))
 }
 
 fn policies_of_port(facts: &Facts, port: u16) -> Vec<&Policy> {

@@ -54,4 +54,4 @@ pub use target_group::{Algorithm, OnDown, SendProxy, TargetGroup, TargetProtocol
 pub use target_tls::{PublicKeyPin, TargetTls, TlsVerify};
 pub use ticket_keys::{TICKET_KEYS_MAX, TicketKey, TicketKeys};
 pub use tls::{ClientAuth, ListenerTls, TrustFile};
-pub use tls_policy::{TlsOffer, TlsPolicy};
+pub use tls_policy::{Tls12Suites, TlsOffer, TlsPolicy};

@@ -7,6 +7,7 @@
 pub struct TlsPolicy {
     name: &'static str,
     offer: TlsOffer,
+    has_own_order: bool,
 }
 
 /// What a policy offers.
@@ -20,6 +21,35 @@ pub enum TlsOffer {
     Tls13And12Aes,
     /// TLS 1.2 with ECDHE and AES-GCM.
     Tls12Aes,
+    /// TLS 1.2 with these alone.
+    Tls12(Tls12Suites),
+}
+
+/// Cipher suites of TLS 1.2, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tls12Suites([bool; SUITES.len()]);
+
+/// The cipher suites of TLS 1.2 that can be offered, by OpenSSL's names.
+const SUITES: [&str; 6] = [
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+];
+
+impl Tls12Suites {
+    /// Those of these names that can be offered; `None` if none can.
+    pub fn of(names: &[&str]) -> Option<Self> {
+        let is_named = SUITES.map(|suite| names.contains(&suite));
+        is_named.contains(&true).then_some(Self(is_named))
+    }
+
+    /// Whether the suite of this name is one of them.
+    pub fn contains(self, name: &str) -> bool {
+        SUITES.iter().zip(self.0).any(|(suite, is_named)| is_named && *suite == name)
+    }
 }
 
 /// Every policy.
@@ -67,7 +97,17 @@ impl TlsPolicy {
 
     /// Every policy.
     pub fn all() -> impl Iterator<Item = Self> {
-        POLICIES.iter().map(|&(name, offer)| Self { name, offer })
+        POLICIES.iter().map(|&(name, offer)| Self { name, offer, has_own_order: true })
+    }
+
+    /// One without a name, which is put together by hand. `has_own_order`: our order of suites counts, not the client's.
+    pub fn custom(offer: TlsOffer, has_own_order: bool) -> Self {
+        Self { name: "custom", offer, has_own_order }
+    }
+
+    /// Whether our order of suites counts, and not the client's.
+    pub fn has_own_order(self) -> bool {
+        self.has_own_order
     }
 
     /// Its name.
@@ -83,6 +123,6 @@ impl TlsPolicy {
 
 impl Default for TlsPolicy {
     fn default() -> Self {
-        Self { name: "intermediate", offer: TlsOffer::Tls13And12 }
+        Self { name: "intermediate", offer: TlsOffer::Tls13And12, has_own_order: true }
     }
 }

@@ -33,6 +33,10 @@ pub(super) fn offered(offer: TlsOffer) -> (&'static [&'static SupportedProtocolV
         TlsOffer::Tls13And12 => (BOTH, [&SUITES_13[..], &SUITES_12_AES, &SUITES_12_CHACHA].concat()),
         TlsOffer::Tls13And12Aes => (BOTH, [&SUITES_13[..], &SUITES_12_AES].concat()),
         TlsOffer::Tls12Aes => (OLD, SUITES_12_AES.to_vec()),
+        TlsOffer::Tls12(wanted) => {
+            let known = SUITES_12_AES.into_iter().chain(SUITES_12_CHACHA);
+            (OLD, known.filter(|known| wanted.contains(suite_name(known.suite()))).collect())
+        }
     };
     (versions, Arc::new(CryptoProvider { cipher_suites: suites, ..default_provider() }))
 }

@@ -114,7 +114,7 @@ fn config(
         builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Names::of(credentials, missing)));
     let spoken = protocols.iter().copied().chain(wanted.alpn.iter().map(|protocol| &**protocol));
     config.alpn_protocols = spoken.map(|protocol| protocol.as_bytes().to_vec()).collect();
-    config.ignore_client_order = true;
+    config.ignore_client_order = wanted.policy.has_own_order();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ticketer(ticket_keys, &purpose(listener, wanted));
     // One is enough for a client that comes back; each costs a key derivation and a sealing in every handshake.

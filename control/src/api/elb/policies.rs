@@ -7,7 +7,7 @@ use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
 use crate::elb::policy_type::{APP_COOKIE, BACKEND_AUTHENTICATION, LB_COOKIE, PUBLIC_KEY, REFERENCE, SSL_NEGOTIATION};
-use crate::elb::{Facts, Listener, Policy, pin_of};
+use crate::elb::{Facts, Listener, Policy, pin_of, tls_policy};
 
 /// How many policies a load balancer may have.
 const POLICIES_MAX: usize = 100;
@@ -216,6 +216,9 @@ fn check_on_listener(listener: Option<&Listener>, policies: &[&Policy]) -> Resul
         });
         if !is_allowed {
             return Err(Refusal::not_now(format!("{} cannot be enabled", policy.name)));
+        }
+        if place == Place::SecureListener {
+            tls_policy(policy).map_err(Refusal::not_now)?;
         }
         sticky += u32::from(place == Place::HttpListener);
         secure += u32::from(policy.type_name == SSL_NEGOTIATION);

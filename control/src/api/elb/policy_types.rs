@@ -6,7 +6,7 @@ use super::scene::{Scene, Wish};
 use super::xml::Xml;
 use crate::elb::Policy;
 use crate::elb::policy_type::{
-    APP_COOKIE, BACKEND_AUTHENTICATION, LB_COOKIE, PROXY_PROTOCOL, PUBLIC_KEY, REFERENCE, SSL_NEGOTIATION,
+    APP_COOKIE, BACKEND_AUTHENTICATION, CIPHER_ORDER, LB_COOKIE, PROXY_PROTOCOL, PUBLIC_KEY, REFERENCE, SSL_NEGOTIATION,
 };
 
 /// A type of policies.
@@ -90,7 +90,6 @@ const TYPES: &[PolicyType] = &[
 /// The versions of TLS that a policy may switch on or off, by the names of their attributes.
 const VERSIONS: &[&str] =
     &["Protocol-SSLv2", "Protocol-SSLv3", "Protocol-TLSv1", "Protocol-TLSv1.1", "Protocol-TLSv1.2"];
-const CIPHER_ORDER: &str = "Server-Defined-Cipher-Order";
 /// The ciphers of TLS 1.2 that predefined policies have in common, by OpenSSL's names; those from the seventh on are
 /// offered by the older policies only.
 const CIPHERS: &[&str] = &[
