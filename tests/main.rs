@@ -19,6 +19,8 @@ mod discovery;
 mod ejection;
 mod elb_clients;
 mod elb_commands;
+mod elb_crash;
+mod elb_deletion;
 mod elb_figures;
 mod elb_instances;
 mod elb_stickiness;
