@@ -16,6 +16,7 @@ use control::api::elb::Elb;
 use control::certificates::Keeper;
 use control::discover::Discoverer;
 use control::file::{FileError, Reloader};
+use control::instances::{Directory, DirectoryKeeper};
 use control::readiness::Readiness;
 use control::secrets::{AdminToken, own_access_key};
 use control::store::StoreThread;
@@ -51,6 +52,7 @@ pub struct Running {
     keeper: Keeper,
     acme: AcmeKeeper,
     discoverer: Discoverer,
+    directory: DirectoryKeeper,
     reloader: Arc<Reloader>,
     access_log: AccessLog,
     access_log_thread: AccessLogThread,
@@ -131,6 +133,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let certificate = loaded.process.admin_certificate.clone();
     let reloader = Arc::new(Reloader::new(settings.file, loaded.process, store.clone()));
 
+    let (directory, directory_keeper) = Directory::start(store.clone(), Arc::clone(&live), observer.clone());
+
     // The admin API, and what tells others where everything is.
     let readiness = Readiness::default();
     let context = AdminContext {
@@ -140,7 +144,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         readiness: readiness.clone(),
         telemetry,
         explainer: workers.explainer(),
-        elb: Elb::new(store.clone(), Arc::clone(&live), access_key),
+        elb: Elb::new(store.clone(), Arc::clone(&live), directory, access_key),
         auth: if resolved.asks_for_token { Auth::Token(token) } else { Auth::Off },
         certificate: certificate.clone(),
     };
@@ -167,6 +171,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         keeper,
         acme,
         discoverer,
+        directory: directory_keeper,
         reloader,
         access_log,
         access_log_thread,
@@ -204,6 +209,7 @@ impl Running {
             () = self.keeper.ended() => "the keeper of certificates",
             () = self.acme.ended() => "the keeper of automatic certificates",
             () = self.discoverer.ended() => "discovery",
+            () = self.directory.ended() => "the directory of instances",
             () = self.follower.ended() => "the follower",
             () = admin => "the admin API",
         };
@@ -248,7 +254,7 @@ impl Running {
         self.workers.drain();
         tokio::time::sleep(asked.delay).await;
         self.workers.shutdown(asked.timeout).await;
-        drop((self.checker, self.resolver, self.keeper, self.acme, self.discoverer, self.publisher));
+        drop((self.checker, self.resolver, self.keeper, self.acme, self.discoverer, self.directory, self.publisher));
         if let Some(admin) = self.admin {
             admin.stop().await;
         }

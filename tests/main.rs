@@ -21,6 +21,7 @@ mod elb_clients;
 mod elb_commands;
 mod elb_crash;
 mod elb_deletion;
+mod elb_ec2;
 mod elb_figures;
 mod elb_instances;
 mod elb_stickiness;

@@ -22,6 +22,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use crate::aws::imds::{self, Place};
 use crate::store::Store;
 use course::Course;
+pub(crate) use pace::pause;
 
 /// Finds the targets of one group.
 trait Source: Send {

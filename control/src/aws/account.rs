@@ -87,6 +87,12 @@ impl AwsError {
         let denials = ["AccessDenied", "UnauthorizedOperation", "AccessDeniedException"];
         matches!(self, Self::Refused { code, .. } if denials.contains(&code.as_str()))
     }
+
+    /// Whether we ask too often.
+    pub(crate) fn is_throttling(&self) -> bool {
+        let throttlings = ["RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "429"];
+        matches!(self, Self::Refused { code, .. } if throttlings.contains(&code.as_str()))
+    }
 }
 
 impl Account {

@@ -7,7 +7,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(120);
 
 /// How long to wait after a look: the interval less up to a tenth, so that many elbows do not look at once; after
 /// `failures` in a row up to twice as long each time, at random. `random` lies in 0 to 1.
-pub(super) fn pause(interval: Duration, failures: u32, random: f64) -> Duration {
+pub(crate) fn pause(interval: Duration, failures: u32, random: f64) -> Duration {
     if failures == 0 {
         return interval.mul_f64(1.0 - 0.1 * random);
     }

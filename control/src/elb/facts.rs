@@ -172,12 +172,31 @@ pub struct HealthTarget {
 pub struct Instance {
     /// Its id.
     pub id: String,
-    /// Its host: an address, or a name that is resolved again and again.
-    pub host: String,
+    /// Its host: an address, or a name that is resolved again and again. None: its machine has no address.
+    pub host: Option<String>,
     /// A port of its own, where its id named one; else each listener names the port.
     pub port: Option<u16>,
     /// The zone it is in, where that is known.
     pub zone: Option<String>,
+    /// How its machine is, where EC2 is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+/// How a machine in EC2 is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Machine {
+    /// It begins.
+    Pending,
+    /// It runs.
+    Running,
+    /// It has stopped, or is about to, and may run again.
+    Stopped,
+    /// It is about to end.
+    ShuttingDown,
+    /// It has ended, or EC2 does not know it any more.
+    Terminated,
 }
 
 /// What can be set on a load balancer as a whole.
@@ -311,6 +330,13 @@ impl CreatedWith {
             security_groups: set(security_groups),
             scheme,
         }
+    }
+}
+
+impl Instance {
+    /// Where work is sent to, if its machine runs, as far as anybody knows: else the address may be another's by now.
+    pub fn reachable(&self) -> Option<&str> {
+        self.host.as_deref().filter(|_| self.machine.is_none_or(|machine| machine == Machine::Running))
     }
 }
 

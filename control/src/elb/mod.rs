@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use lb::model::{Certificate, CertificateName, Change, Global, LoadBalancer, LoadBalancerId, ObjectRef, Rejected};
 
-use crate::instances::{self, Known};
+use crate::instances;
 pub use facts::{
     AccessLog, Attributes, BackendPolicies, ConnectionDraining, CreatedWith, DesyncMitigation, Facts, HealthCheck,
-    HealthTarget, Instance, Listener, Policy, Protocol, Scheme, Tag, Unreadable, policy_type,
+    HealthTarget, Instance, Listener, Machine, Policy, Protocol, Scheme, Tag, Unreadable, policy_type,
 };
 
 pub use parts::{Amiss, listener_name, parts, pin_of, tls_policy};
@@ -59,8 +59,8 @@ impl<'m> Means<'m> {
     fn found(&self, facts: &Facts) -> Facts {
         let mut found = facts.clone();
         for instance in &mut found.instances {
-            if let Some(Known { host, port, zone }) = instances::find(self.global, &instance.id) {
-                *instance = Instance { id: std::mem::take(&mut instance.id), host: host.to_string(), port, zone };
+            if let Some(known) = instances::find(self.global, &instance.id) {
+                *instance = known.instance(std::mem::take(&mut instance.id));
             }
         }
         found

@@ -62,7 +62,11 @@ pub fn parts(
     let listener = |wanted: &Listener| listener(wanted, facts, &group, address, certificates);
     Ok(LoadBalancerParts {
         listeners: facts.listeners.iter().map(listener).collect::<Result<_, _>>()?,
-        targets: facts.instances.iter().map(target).collect::<Result<_, _>>()?,
+        targets: facts
+            .instances
+            .iter()
+            .filter_map(|instance| target(instance).transpose())
+            .collect::<Result<_, _>>()?,
         target_group: target_group(name, facts, group)?,
     })
 }
@@ -91,13 +95,15 @@ fn check_verify(facts: &Facts) -> Result<TlsVerify, Amiss> {
     Ok(if keys.is_empty() || !protocol.is_secure() { TlsVerify::None } else { TlsVerify::Pinned(keys) })
 }
 
-fn target(instance: &Instance) -> Result<model::Target, Amiss> {
-    Ok(model::Target {
+/// None: nothing is to be sent to it.
+fn target(instance: &Instance) -> Result<Option<model::Target>, Amiss> {
+    let Some(host) = instance.reachable() else { return Ok(None) };
+    Ok(Some(model::Target {
         id: TargetId::parse(&instance.id).map_err(illegal)?,
-        address: HostPort { host: Host::parse(&instance.host).map_err(illegal)?, port: instance.port },
+        address: HostPort { host: Host::parse(host).map_err(illegal)?, port: instance.port },
         weight: Weight::default(),
         zone: instance.zone.as_deref().map(Into::into),
-    })
+    }))
 }
 
 fn health_check(wanted: &HealthCheck) -> Result<model::HealthCheck, Amiss> {

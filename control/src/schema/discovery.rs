@@ -15,7 +15,7 @@ use super::{HOUR, SECOND};
 
 const ADDRESS: Words<Ec2Address> =
     Words { what: "address", now: &[("private", Ec2Address::Private), ("public", Ec2Address::Public)], later: &[] };
-const INTERVAL: Duration = Duration::from_secs(15);
+pub(super) const INTERVAL: Duration = Duration::from_secs(15);
 /// As many filters as one request takes, less the one for the state of instances and the one for an Auto Scaling group.
 const TAGS_MAX: usize = 48;
 /// As many values as the filters of one request take, less those of the others.
@@ -167,7 +167,7 @@ fn short_text(value: &Value) -> Result<Arc<str>, Wrong> {
 }
 
 /// It becomes a part of a host name.
-fn region(value: &Value) -> Result<Arc<str>, Wrong> {
+pub(super) fn region(value: &Value) -> Result<Arc<str>, Wrong> {
     let text = text(value)?;
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if text.len() > 63 || !text.bytes().all(legal) || text.starts_with('-') || text.ends_with('-') {

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use lb::model;
-use lb::model::{DEFAULT_ACCOUNT, Host, Network};
+use lb::model::{DEFAULT_ACCOUNT, Ec2Directory, Host, Network};
 use serde_json::Value;
 
-use super::notation::{Words, count_usize, parsed, text};
+use super::discovery::{INTERVAL, region};
+use super::notation::{Words, count_usize, duration, duration_text, parsed, text};
 use super::problem::Wrong;
 use super::reader::Reader;
+use super::{HOUR, SECOND};
 
 const TEXT_BYTES_MAX: usize = 2048;
 const ACCOUNT_CHARACTERS_MAX: usize = 64;
@@ -35,6 +37,20 @@ pub struct ElbApi {
     /// The keys of those who may use it, beside the one in the state directory. Secrets are never given out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub access_key: Vec<ElbAccessKey>,
+    /// Where instances are found that nothing else knows. Absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ec2: Option<ElbEc2>,
+}
+
+/// How instances are found in Amazon EC2 by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ElbEc2 {
+    /// Their region. Absent: as the environment, the profile or the machine says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// How often those that are registered are looked at: 1 s to 1 h.
+    #[schema(required = false, default = "15s")]
+    pub interval: String,
 }
 
 /// A key of somebody who may use the ELB API.
@@ -60,11 +76,19 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<model::ElbApi> {
         domain: reader.or("domain", default.domain, domain),
         is_open: reader.or("auth", default.is_open, |value| AUTH.parse(value)),
         access_keys,
+        ec2: reader.table_if_any("ec2", ec2)?,
         quotas: model::Quotas {
             load_balancers_max: reader.or("load_balancers_max", quotas.load_balancers_max, count_usize(1..=10_000)),
             listeners_max: reader.or("listeners_max", quotas.listeners_max, count_usize(1..=1_000)),
             instances_max: reader.or("instances_max", quotas.instances_max, count_usize(1..=100_000)),
         },
+    })
+}
+
+fn ec2(reader: &mut Reader<'_>) -> Option<Ec2Directory> {
+    Some(Ec2Directory {
+        region: reader.or("region", None, |value| region(value).map(Some)),
+        interval: reader.or("interval", INTERVAL, duration(SECOND..=HOUR)),
     })
 }
 
@@ -108,6 +132,10 @@ impl From<&model::ElbApi> for ElbApi {
             listeners_max: elb_api.quotas.listeners_max as u64,
             instances_max: elb_api.quotas.instances_max as u64,
             access_key: elb_api.access_keys.iter().map(key).collect(),
+            ec2: elb_api.ec2.as_ref().map(|ec2| ElbEc2 {
+                region: ec2.region.as_deref().map(str::to_owned),
+                interval: duration_text(ec2.interval),
+            }),
         }
     }
 }

@@ -39,7 +39,7 @@ pub use certificate::{Certificate, CertificateBody};
 pub use discovery::{Discovery, Ec2, Values};
 pub use document::{Document, read_document};
 pub use ejection::Ejection;
-pub use elb_api::{ElbAccessKey, ElbApi};
+pub use elb_api::{ElbAccessKey, ElbApi, ElbEc2};
 pub use global::{AccessLog, Admin, AdminAuth, Limits, ProcessSettings, Shutdown, State, Workers};
 pub use health_check::HealthCheck;
 pub use instances::Instance;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use control::api::admin::{AdminContext, Auth, serve};
 use control::api::elb::Elb;
 use control::file::{self, Reloader};
+use control::instances::{Directory, DirectoryKeeper};
 use control::readiness::Readiness;
 use control::schema::ProcessSettings;
 use control::secrets::{AdminToken, own_access_key};
@@ -56,6 +57,7 @@ pub(crate) struct House {
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<()>,
+    _directory: DirectoryKeeper,
     _store: StoreThread,
     _dir: tempfile::TempDir,
 }
@@ -96,9 +98,10 @@ impl House {
         let reloader = Arc::new(Reloader::new(file.map(|_| path.clone()), process, store.clone()));
         let telemetry = Arc::new(telemetry());
         let key = own_access_key(&state_dir).unwrap();
+        let (directory, keeper) = Directory::start(store.clone(), Arc::clone(&live), observer.clone());
         let context = AdminContext {
             certificate: None,
-            elb: Elb::new(store.clone(), Arc::clone(&live), key),
+            elb: Elb::new(store.clone(), Arc::clone(&live), directory, key),
             store,
             live: Arc::clone(&live),
             reloader,
@@ -121,6 +124,7 @@ impl House {
             stop: Some(stop),
             serving: Some(serving),
             worker,
+            _directory: keeper,
             _store: store_thread,
             _dir: dir,
         }

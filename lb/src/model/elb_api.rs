@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Host, Network};
 
@@ -22,6 +23,17 @@ pub struct ElbApi {
     pub access_keys: Vec<AccessKey>,
     /// How much of what there may be.
     pub quotas: Quotas,
+    /// Whether instances are found in Amazon EC2 that nothing else knows, and how.
+    pub ec2: Option<Ec2Directory>,
+}
+
+/// How instances are found in Amazon EC2 by their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ec2Directory {
+    /// Where they are. None: as the environment or the machine says.
+    pub region: Option<Arc<str>>,
+    /// How often those that are registered are looked at, from the end of one look to the beginning of the next.
+    pub interval: Duration,
 }
 
 /// How much there may be. What is there already stays when less is allowed.
@@ -77,7 +89,14 @@ impl Default for ElbApi {
     /// Every address of this machine, and names that nobody else gives.
     fn default() -> Self {
         let bind = Network::of(Ipv4Addr::UNSPECIFIED.into());
-        Self { bind, domain: "internal".into(), is_open: false, access_keys: Vec::new(), quotas: Quotas::default() }
+        Self {
+            bind,
+            domain: "internal".into(),
+            is_open: false,
+            access_keys: Vec::new(),
+            quotas: Quotas::default(),
+            ec2: None,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub use cookie_keys::{COOKIE_KEYS_MAX, CookieKey, CookieKeys};
 pub use difference::Difference;
 pub use discovery::{Discovery, Ec2Address, Ec2Discovery};
 pub use ejection::Ejection;
-pub use elb_api::{AccessKey, DEFAULT_ACCOUNT, ElbApi, Instance, Quotas};
+pub use elb_api::{AccessKey, DEFAULT_ACCOUNT, Ec2Directory, ElbApi, Instance, Quotas};
 pub use global::{AccessLog, AccessLogDestination, AccessLogFormat, Global, Shutdown};
 pub use hash_key::{HashKey, InvalidHashKey};
 pub use health_check::{HealthCheck, HealthCheckProtocol, HttpQuestion, Matcher, OutOfRange, ProbePort, Threshold};

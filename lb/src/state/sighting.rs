@@ -36,8 +36,13 @@ impl Sighting {
 
 /// What is seen of sources that are wanted.
 pub(super) fn sightings(config: &Config, seen: &Sightings, previous: Option<&Snapshot>) -> Arc<Sightings> {
-    let has_source =
-        |name: &GroupName| config.groups.get(name).is_some_and(|group| group.settings.wanted.discovery.is_some());
+    let finds_instances = config.global.elb_api.ec2.is_some();
+    let has_source = |name: &GroupName| {
+        let settings = config.groups.get(name).map(|group| &group.settings);
+        settings.is_some_and(|settings| {
+            settings.wanted.discovery.is_some() || (finds_instances && settings.origin == Origin::Elb)
+        })
+    };
     let wanted = seen.iter().filter(|(name, _)| has_source(name));
     let old = previous.map(|previous| &previous.sightings).filter(|old| old.iter().eq(wanted.clone()));
     old.cloned().unwrap_or_else(|| Arc::new(wanted.map(|(name, seen)| (name.clone(), seen.clone())).collect()))

@@ -8,8 +8,8 @@ use super::load_balancers::write_health_check;
 use super::query::{Input, Parameters};
 use super::scene::{Scene, Wish};
 use super::xml::Xml;
-use crate::elb::{Facts, HealthCheck, HealthTarget, Instance, Protocol};
-use crate::instances::{self, Known};
+use crate::elb::{Facts, HealthCheck, HealthTarget, Instance, Machine, Protocol};
+use crate::instances;
 
 const PATH_BYTES_MAX: usize = 1024;
 
@@ -19,11 +19,16 @@ pub(super) fn register(scene: &Scene<'_>, parameters: &Parameters) -> Result<(Wi
     let mut facts = scene.load_balancer(&name)?;
     let before = facts.instances.len();
     for id in ids {
-        let Known { host, port, zone } = known(scene, &id)?;
-        let instance = Instance { host: host.to_string(), port, zone, id };
-        match facts.instances.iter_mut().find(|other| other.id == instance.id) {
-            Some(registered) => *registered = instance,
-            None => facts.instances.push(instance),
+        let registered = facts.instances.iter_mut().find(|other| other.id == id);
+        match (known(scene, &id), registered) {
+            (Ok(Instance { machine: Some(Machine::ShuttingDown | Machine::Terminated), .. }), None) => {
+                return Err(not_found(&id));
+            }
+            (Ok(instance), Some(registered)) => *registered = instance,
+            (Ok(instance), None) => facts.instances.push(instance),
+            // It stays as it is.
+            (Err(_), Some(_)) => {}
+            (Err(refusal), None) => return Err(refusal),
         }
     }
     let max = scene.quotas().instances_max;
@@ -113,9 +118,22 @@ fn ids(input: &Input<'_>) -> Vec<String> {
     ids
 }
 
-fn known(scene: &Scene<'_>, id: &str) -> Result<Known, Refusal> {
-    let known = TargetId::parse(id).ok().and_then(|_| instances::find(&scene.config.global, id));
-    known.ok_or_else(|| Refusal::new(Code::InvalidInstance, format!("Could not find EC2 instance {id}.")))
+/// The ids of instances in a request that names some.
+pub(super) fn named(parameters: &Parameters) -> Result<Vec<String>, Refusal> {
+    parameters.read(ids)
+}
+
+/// An instance as it would be registered.
+fn known(scene: &Scene<'_>, id: &str) -> Result<Instance, Refusal> {
+    let found = TargetId::parse(id).ok().and_then(|_| {
+        let known = instances::find(&scene.config.global, id).map(|known| known.instance(id.to_owned()));
+        known.or_else(|| Some(scene.machines?.get(id)?.instance(id.to_owned())))
+    });
+    found.ok_or_else(|| not_found(id))
+}
+
+fn not_found(id: &str) -> Refusal {
+    Refusal::new(Code::InvalidInstance, format!("Could not find EC2 instance {id}."))
 }
 
 fn listed(facts: &Facts) -> Xml {
@@ -155,19 +173,27 @@ impl InstanceState {
     const NOT_REGISTERED: Self =
         Self::new("OutOfService", "Instance", "Instance is not currently registered with the LoadBalancer.");
 
+    const PENDING: Self = Self::new("OutOfService", "Instance", "Instance is in pending state.");
+    const STOPPED: Self = Self::new("OutOfService", "Instance", "Instance is in stopped state.");
+    const TERMINATED: Self = Self::new("OutOfService", "Instance", "Instance is in terminated state.");
+
     const fn new(state: &'static str, reason_code: &'static str, description: &'static str) -> Self {
         Self { state, reason_code, description }
     }
 }
 
 fn state(scene: &Scene<'_>, facts: &Facts, id: &str) -> Result<InstanceState, Refusal> {
-    let is_registered = facts.instances.iter().any(|instance| instance.id == id);
+    let registered = facts.instances.iter().find(|instance| instance.id == id);
+    if let Some(told) = registered.and_then(|instance| by_machine(instance.machine?)) {
+        return Ok(told);
+    }
     let Some(member) = member(scene, facts, id) else {
-        if is_registered {
+        if registered.is_some() {
             // It will be live in a moment.
             return Ok(InstanceState::REGISTERING);
         }
-        return known(scene, id).map(|_| InstanceState::NOT_REGISTERED);
+        let ended = known(scene, id)?.machine.filter(|machine| *machine == Machine::Terminated);
+        return Ok(ended.and_then(by_machine).unwrap_or(InstanceState::NOT_REGISTERED));
     };
     Ok(match member.state {
         TargetState::Draining if member.closes_at.is_some() => InstanceState::ZONE_CLOSING,
@@ -180,6 +206,16 @@ fn state(scene: &Scene<'_>, facts: &Facts, id: &str) -> Result<InstanceState, Re
         TargetState::Unhealthy if member.recovering => InstanceState::RECOVERING,
         TargetState::Unhealthy | TargetState::Ejected => InstanceState::FAILED,
     })
+}
+
+/// None: it runs, so that its checks tell.
+fn by_machine(machine: Machine) -> Option<InstanceState> {
+    match machine {
+        Machine::Running => None,
+        Machine::Pending => Some(InstanceState::PENDING),
+        Machine::Stopped => Some(InstanceState::STOPPED),
+        Machine::ShuttingDown | Machine::Terminated => Some(InstanceState::TERMINATED),
+    }
 }
 
 fn member<'s>(scene: &'s Scene<'_>, facts: &Facts, id: &str) -> Option<&'s Member> {

@@ -36,6 +36,7 @@ use self::scene::{Scene, Wish};
 use self::signature::Signed;
 use self::xml::Xml;
 use crate::elb::{Means, put};
+use crate::instances::{CouldNotAsk, Directory, Machines};
 use crate::store::{Precondition, Refused, Store};
 
 /// What an action does with a scene and its parameters.
@@ -86,6 +87,7 @@ const ATTEMPTS_MAX: usize = 20;
 pub struct Elb {
     store: Store,
     live: Arc<Live>,
+    directory: Directory,
     /// The key of the state directory.
     own_key: AccessKey,
 }
@@ -103,8 +105,8 @@ pub struct Answer {
 
 impl Elb {
     /// An API over what is kept and what is live. Holders of `own_key` may use it, beside those that the configuration names.
-    pub fn new(store: Store, live: Arc<Live>, own_key: AccessKey) -> Self {
-        Self { store, live, own_key }
+    pub fn new(store: Store, live: Arc<Live>, directory: Directory, own_key: AccessKey) -> Self {
+        Self { store, live, directory, own_key }
     }
 
     /// Answers a request to the root.
@@ -139,16 +141,27 @@ impl Elb {
             access::authenticate(request, keys, elb_api.is_open, SystemTime::now())?
         };
         let (name, run) = action(&parameters)?;
+        let mut machines: Option<Arc<Machines>> = None;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.live.load();
             let scene = Scene {
                 config: &snapshot.config,
                 snapshot: &snapshot,
+                machines: machines.as_deref(),
                 caller: &caller,
                 now: SystemTime::now(),
                 random: rand::rng().next_u64(),
             };
-            let (wish, answer) = run(&scene, &parameters)?;
+            let (wish, answer) = match run(&scene, &parameters) {
+                // EC2 may know what nobody here does. It is asked once.
+                Err(refusal) if refusal.code == Code::InvalidInstance && machines.is_none() => {
+                    let ids = instances::named(&parameters)?;
+                    machines =
+                        Some(self.directory.learn(&snapshot.config.global, &ids).await.map_err(|why| not_told(&why))?);
+                    continue;
+                }
+                outcome => outcome?,
+            };
             let Some((change, precondition)) = change(&scene, wish)? else { return Ok((name, answer)) };
             match self.store.apply(vec![change], precondition).await {
                 Ok(_) => return Ok((name, answer)),
@@ -209,6 +222,12 @@ fn refusal_of(refused: Refused) -> Refusal {
         }
         Refused::Stopped => Refusal::new(Code::ServiceUnavailable, refused.to_string()),
     }
+}
+
+/// Nothing was changed, and whoever asks again may be told.
+fn not_told(why: &CouldNotAsk) -> Refusal {
+    let code = if why.is_throttled { Code::Throttling } else { Code::ServiceUnavailable };
+    Refusal::new(code, why.to_string())
 }
 
 /// A random name, of the form of a UUID (RFC 9562, version 4).

@@ -9,12 +9,15 @@ use lb::state::Snapshot;
 use super::access::Caller;
 use super::error::{Code, Refusal};
 use crate::elb::{Facts, id_of};
+use crate::instances::Machines;
 
 /// What an action sees: all that is wanted and live at one moment, who asks, and what is not to be known beforehand.
 #[derive(Debug)]
 pub(super) struct Scene<'s> {
     pub(super) config: &'s Config,
     pub(super) snapshot: &'s Arc<Snapshot>,
+    /// What EC2 says of instances that nobody here knows; none: it has not been asked.
+    pub(super) machines: Option<&'s Machines>,
     pub(super) caller: &'s Caller,
     pub(super) now: SystemTime,
     pub(super) random: u64,
