@@ -46,15 +46,18 @@ fn is_in(state: &str) -> String {
     format!("OutOfService Instance Instance is in {state} state.")
 }
 
-/// Who answers the next four requests, which are spread over all that serve.
-async fn served_by(front: SocketAddr) -> Vec<String> {
-    let mut who = Vec::new();
-    for _ in 0..4 {
-        who.push(get(front, "/").await.text());
-    }
-    who.sort();
-    who.dedup();
-    who
+/// Waits until requests are answered by all of these, and by nobody else.
+async fn until_served_by(front: SocketAddr, expected: &[&str]) {
+    eventually(&format!("{expected:?} to serve"), PATIENCE, async || {
+        let mut who = Vec::new();
+        for _ in 0..24 {
+            who.push(get(front, "/").await.text());
+        }
+        who.sort();
+        who.dedup();
+        who == expected
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -69,7 +72,7 @@ async fn instances_are_found_by_their_ids_and_followed_through_their_lives() {
     let elb = Elb::of(&lb);
     elb.create("web", &[LISTENER]).await;
     elb.register("web", &[&first, &second]).await;
-    assert_eq!(served_by(front).await, ["one", "two"]);
+    until_served_by(front, &["one", "two"]).await;
     let target = lb.admin().targets("web").await.into_iter().find(|target| target["id"] == *first).unwrap();
     assert_eq!(target["zone"], "us-east-1a");
 
@@ -79,16 +82,16 @@ async fn instances_are_found_by_their_ids_and_followed_through_their_lives() {
 
     moto.to("StopInstances", &first).await;
     until_health(&elb, &first, &is_in("stopped")).await;
-    assert_eq!(served_by(front).await, ["two"]);
+    until_served_by(front, &["two"]).await;
     moto.to("StartInstances", &first).await;
     until_health(&elb, &first, IN_SERVICE).await;
-    assert_eq!(served_by(front).await, ["one", "two"]);
+    until_served_by(front, &["one", "two"]).await;
     moto.to("TerminateInstances", &second).await;
     eventually("the terminated one to drop out", PATIENCE, async || {
         !elb.done("DescribeInstanceHealth", "LoadBalancerName=web").await.contains(&second)
     })
     .await;
-    assert_eq!(served_by(front).await, ["one"]);
+    until_served_by(front, &["one"]).await;
     assert_eq!(elb.refused("RegisterInstancesWithLoadBalancer", &named(&second)).await.0, "InvalidInstance");
 
     // Without EC2 a new start serves as before, and nobody is told that there is no such instance.
@@ -97,7 +100,7 @@ async fn instances_are_found_by_their_ids_and_followed_through_their_lives() {
     lb.start_again().await;
     let elb = Elb::of(&lb);
     elb.until_in_service("web", &[&first]).await;
-    assert_eq!(served_by(front).await, ["one"]);
+    until_served_by(front, &["one"]).await;
     let answer = elb.ask("RegisterInstancesWithLoadBalancer", &named(ID)).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.text().contains("<Code>ServiceUnavailable</Code>"), "{}", answer.text());
