@@ -1,11 +1,12 @@
 //! elbow's benches. `compare` puts elbow side by side with real proxies, `scale` asks what very many targets cost, `pick`
-//! what one choice costs, `simulate` what choices are good for, `slow` what one slow target does to the tail, and
-//! `storm` what very many handshakes do to those who are connected.
+//! what one choice costs, `simulate` what choices are good for, `slow` what one slow target does to the tail, `storm` what
+//! very many handshakes do to those who are connected, and `latency` what a proxy adds at fixed rates.
 //! What the figures mean stands in `benches/README.md`.
 
 mod admin;
 mod balancing;
 mod compare;
+mod latency;
 mod load;
 mod measure;
 mod peers;
@@ -46,6 +47,8 @@ enum Command {
     Slow(slow::Options),
     /// Kept connections while very many handshakes come in, beside HAProxy and nginx
     Storm(storm::Options),
+    /// Latency at fixed rates, beside HAProxy, nginx and no proxy at all
+    Latency(latency::Options),
     #[command(hide = true)]
     Picks(pick::Picks),
 }
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         Command::Simulate(options) => simulate::run(&options)?,
         Command::Slow(options) => slow::run(&options)?,
         Command::Storm(options) => storm::run(&options)?,
+        Command::Latency(options) => latency::run(&options)?,
         Command::Picks(options) => pick::picks(&options)?,
     };
     Ok(io::stdout().write_all(tables.as_bytes())?)

@@ -102,7 +102,7 @@ pub(crate) fn memory_kib(pid: u32, field: &str) -> Result<u64> {
 }
 
 /// The process and its descendants; parents come before their children.
-fn process_tree(root: u32) -> Result<Vec<u32>> {
+pub(crate) fn process_tree(root: u32) -> Result<Vec<u32>> {
     let mut parents = BTreeMap::new();
     for name in entries("/proc")? {
         let Ok(pid) = name.parse::<u32>() else { continue };

@@ -95,6 +95,9 @@ impl Clients {
 
     pub(crate) fn start_tally(&mut self) {
         self.latency_ns.reset();
+        if let Some(pace) = &mut self.pace {
+            pace.unasked = 0;
+        }
     }
 
     /// Lets all that is due by now be asked, by clients that wait for nothing, or else by new ones.
@@ -123,6 +126,11 @@ impl Clients {
         if let Some(pace) = &mut self.pace {
             pace.pause(is_paused);
         }
+    }
+
+    /// Where there is a pace: requests that were due since `start_tally` and that nobody came to ask.
+    pub(crate) fn unasked(&self) -> u64 {
+        self.pace.as_ref().map_or(0, |pace| pace.unasked)
     }
 
     pub(crate) fn is_paced(&self) -> bool {

@@ -59,6 +59,8 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
     pub(crate) latency_ns: Histogram<u64>,
+    /// In an open loop whose clients are all there before: what was due and had no client up to the end.
+    pub(crate) unasked: u64,
     /// By target.
     pub(crate) answered: [u64; TARGETS],
     /// Of the storm beside them.
@@ -141,7 +143,8 @@ impl Load {
         };
         let in_flight_max = self.crowds().map(|clients| clients.count()).sum();
         let answered = self.targets.check_answered(requests + storm_requests, in_flight_max)?;
-        Ok(Outcome { requests, elapsed, latency_ns, answered, storm_requests, storm_latency_ns })
+        let unasked = self.clients.unasked();
+        Ok(Outcome { requests, elapsed, latency_ns, unasked, answered, storm_requests, storm_latency_ns })
     }
 
     /// All clients.
@@ -262,6 +265,20 @@ mod tests {
         let (answers, latency_ns) = load.clients.tally();
         assert!((100..400).contains(&answers), "{answers} of some 200");
         assert!(latency_ns.min() >= 49_000_000, "{} ns", latency_ns.min());
+    }
+
+    #[test]
+    fn in_an_open_loop_with_no_more_clients_what_is_due_waits_or_is_counted() {
+        let pace = Pace::of(1_000).without_more_clients();
+        let mut load = Load::beside(&Workload { clients: 1, ..MINIMAL }, pace, None).expect("targets");
+        load.connect(load.target_addresses()[0]).expect("a first connection");
+        load.warm_up(Duration::from_millis(10)).expect("answers");
+        load.delay(0, Duration::from_millis(50));
+        load.ask_for(Duration::from_millis(200)).expect("answers");
+        let (answers, latency_ns) = load.clients.tally();
+        assert!(answers <= 5, "one client had {answers} answers of 50 ms in 200 ms");
+        assert!(latency_ns.max() >= 99_000_000, "what was due waited as well: {} ns", latency_ns.max());
+        assert!((100..400).contains(&(load.clients.unasked() + answers)), "{} of some 200", load.clients.unasked());
     }
 
     #[test]
