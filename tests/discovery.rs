@@ -15,36 +15,13 @@ const REGION: &str = "region = \"us-east-1\"";
 fn setup(endpoint: &str, port: u16, keys: &str) -> Setup {
     let table =
         format!("[target_group.discovery.ec2]\ntags = {{ role = \"web\" }}\ninterval = \"1s\"\nport = {port}\n{keys}");
-    let variables = [
-        ("AWS_ENDPOINT_URL_EC2", endpoint),
-        ("AWS_ENDPOINT_URL_AUTO_SCALING", endpoint),
-        ("AWS_ACCESS_KEY_ID", "a"),
-        ("AWS_SECRET_ACCESS_KEY", "b"),
-        ("AWS_CONFIG_FILE", "/dev/null"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-    ];
     let setup = Setup::default().quick_health_check().group("deregistration_delay = \"10s\"").more(&table);
-    variables.iter().fold(setup, |setup, (name, value)| setup.environment(name, value))
+    aws::asking(setup, endpoint, endpoint)
 }
 
 /// An instance as EC2 writes it.
 fn instance(id: &str, state: &str, address: SocketAddr) -> String {
-    format!(
-        "<item><instancesSet><item><instanceId>{id}</instanceId><instanceState><name>{state}</name></instanceState>\
-         <privateIpAddress>{}</privateIpAddress><placement><availabilityZone>us-east-1a</availabilityZone></placement>\
-         <tagSet><item><key>role</key><value>web</value></item><item><key>port</key><value>{}</value></item></tagSet>\
-         </item></instancesSet></item>",
-        address.ip(),
-        address.port()
-    )
-}
-
-fn answer_of(instances: &[String]) -> Vec<Act> {
-    let body = instances.concat();
-    answer(
-        200,
-        format!("<DescribeInstancesResponse><reservationSet>{body}</reservationSet></DescribeInstancesResponse>"),
-    )
+    aws::instance(id, state, address.ip(), None, &[("role", "web"), ("port", &address.port().to_string())])
 }
 
 async fn is_held(lb: &Lb) -> bool {
@@ -114,7 +91,7 @@ async fn answers_that_are_wrong_change_nothing() {
     let good = [instance("i-1", "running", web.address()), instance("i-2", "running", web.address())];
     let ec2 = Upstream::start({
         let good = good.clone();
-        move |_| answer_of(&good)
+        move |_| aws::described(&good)
     })
     .await;
     let lb =
@@ -141,7 +118,7 @@ async fn answers_that_are_wrong_change_nothing() {
         assert_eq!(lb.target_states("app").await.len(), 2, "{said} changed something");
         // A look that succeeds ends the backing off.
         let (good, failed_at) = (good.clone(), lb.metric("elbow_discovery_last_success_seconds", &labels).await);
-        ec2.set(move |_| answer_of(&good));
+        ec2.set(move |_| aws::described(&good));
         eventually("a good answer", PATIENCE, async || {
             lb.metric("elbow_discovery_last_success_seconds", &labels).await > failed_at
         })
@@ -155,18 +132,18 @@ async fn much_that_is_missing_at_once_is_held_and_what_is_gone_is_not() {
     let web = Upstream::answering("hello").await;
     let running = |id: &str| instance(id, "running", web.address());
     let all = [running("i-1"), running("i-2"), running("i-3")];
-    let ec2 = Upstream::start(move |_| answer_of(&all)).await;
+    let ec2 = Upstream::start(move |_| aws::described(&all)).await;
     let mut lb =
         setup(&format!("http://{}", ec2.address()), 80, &format!("{REGION}\nport_tag = \"port\"")).start_cold().await;
     until_targets(&lb, 3, "healthy").await;
-    ec2.set(|_| answer_of(&[]));
+    ec2.set(|_| aws::described(&[]));
     eventually("targets to be held", PATIENCE, async || is_held(&lb).await).await;
     assert_eq!(lb.target_states("app").await.len(), 3);
     until_targets(&lb, 0, "gone").await;
     assert!(lb.logs().contains("stay for three intervals"), "{}", lb.logs());
 
     let (one, two) = (running("i-1"), running("i-2"));
-    ec2.set(move |_| answer_of(&[one.clone(), two.clone()]));
+    ec2.set(move |_| aws::described(&[one.clone(), two.clone()]));
     until_targets(&lb, 2, "healthy").await;
     // Without AWS the last good set serves after a restart.
     lb.kill9().await;
@@ -176,7 +153,7 @@ async fn much_that_is_missing_at_once_is_held_and_what_is_gone_is_not() {
     assert_eq!(lb.get("/").await.status, 200);
 
     let ended = [instance("i-1", "terminated", web.address()), instance("i-2", "shutting-down", web.address())];
-    ec2.set(move |_| answer_of(&ended));
+    ec2.set(move |_| aws::described(&ended));
     until_targets(&lb, 0, "gone").await;
 }
 
@@ -206,7 +183,7 @@ async fn metadata() -> Upstream {
 async fn an_instance_knows_its_region_its_place_and_its_user_data() {
     let (imds, web) = (metadata().await, Upstream::answering("hello").await);
     let found = instance("i-1", "running", web.address());
-    let ec2 = Upstream::start(move |_| answer_of(std::slice::from_ref(&found))).await;
+    let ec2 = Upstream::start(move |_| aws::described(std::slice::from_ref(&found))).await;
     let setup = setup(&format!("http://{}", ec2.address()), 80, "port_tag = \"port\"");
     let setup =
         setup.more("[[target_group]]\nname = \"db\"\n[[target_group.target]]\naddress = \"${user_data:db}:5432\"");

@@ -13,15 +13,8 @@ const IN_SERVICE: &str = "InService N/A N/A";
 
 /// elbow as it asks an endpoint for instances, with load balancers at an address.
 fn setup(front: SocketAddr, endpoint: &str) -> Setup {
-    let variables = [
-        ("AWS_ENDPOINT_URL_EC2", endpoint),
-        ("AWS_ACCESS_KEY_ID", "a"),
-        ("AWS_SECRET_ACCESS_KEY", "b"),
-        ("AWS_CONFIG_FILE", "/dev/null"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-    ];
     let setup = Elb::setup(front.ip(), &[]).top("[elb_api.ec2]\nregion = \"us-east-1\"\ninterval = \"1s\"");
-    variables.iter().fold(setup, |setup, (name, value)| setup.environment(name, value))
+    aws::asking(setup, endpoint, endpoint)
 }
 
 fn named(id: &str) -> String {
@@ -111,20 +104,7 @@ async fn instances_are_found_by_their_ids_and_followed_through_their_lives() {
 
 /// What EC2 says of the one instance.
 fn shown(state: &str, address: SocketAddr) -> Vec<Act> {
-    let address = address.ip();
-    let item = format!(
-        "<item><instancesSet><item><instanceId>{ID}</instanceId><instanceState><name>{state}</name></instanceState>\
-         <privateIpAddress>{address}</privateIpAddress><placement><availabilityZone>us-east-1a</availabilityZone>\
-         </placement></item></instancesSet></item>"
-    );
-    of_reservations(&item)
-}
-
-fn of_reservations(items: &str) -> Vec<Act> {
-    answer(
-        200,
-        format!("<DescribeInstancesResponse><reservationSet>{items}</reservationSet></DescribeInstancesResponse>"),
-    )
+    aws::described(&[aws::instance(ID, state, address.ip(), None, &[])])
 }
 
 #[tokio::test]
@@ -161,7 +141,7 @@ async fn what_ec2_does_not_say_changes_nothing_and_what_it_says_does() {
 
     // One answer without it is not believed; four are.
     let asked = ec2.requests();
-    ec2.set(|_| of_reservations(""));
+    ec2.set(|_| aws::described(&[]));
     ec2.wait_for_requests(asked + 2).await;
     assert_eq!(get(front, "/").await.text(), "one");
     assert!(lb.metric("elbow_discovery_held", &[("target_group", "web"), ("source", "ec2")]).await > 0.0);

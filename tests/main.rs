@@ -10,6 +10,7 @@ mod acme;
 mod acme_unhappy;
 mod admin;
 mod admin_tls;
+mod auto_scaling;
 mod balancing;
 mod cli;
 mod connections;

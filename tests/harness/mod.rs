@@ -2,6 +2,7 @@
 //! raw bytes ([`Client`]), both ends of a TCP stream ([`StreamTarget`], [`Stream`]), and [`eventually`]. Everything waits with a deadline and fails loudly.
 
 mod admin;
+pub mod aws;
 mod ca;
 mod client;
 mod deaf;

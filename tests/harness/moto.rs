@@ -55,11 +55,48 @@ impl Moto {
         self.ec2(&format!("Action=DeleteTags&ResourceId.1={instance}&Tag.1.Key=role")).await;
     }
 
+    /// Makes an Auto Scaling group of these instances.
+    pub async fn make_group(&self, name: &str, instances: &[&str]) {
+        self.auto_scaling(
+            "Action=CreateLaunchConfiguration&LaunchConfigurationName=a&ImageId=ami-12c6146b&InstanceType=t2.micro",
+        )
+        .await;
+        self.auto_scaling(&format!(
+            "Action=CreateAutoScalingGroup&AutoScalingGroupName={name}&LaunchConfigurationName=a&MinSize=0&MaxSize=9\
+             &DesiredCapacity=0&AvailabilityZones.member.1=us-east-1a"
+        ))
+        .await;
+        for id in instances {
+            self.in_group(name, "AttachInstances", id).await;
+        }
+    }
+
+    /// Does something to an instance of a group, such as `EnterStandby`.
+    pub async fn in_group(&self, name: &str, action: &str, instance: &str) {
+        self.auto_scaling(&format!(
+            "Action={action}&AutoScalingGroupName={name}&InstanceIds.member.1={instance}&ShouldDecrementDesiredCapacity=true"
+        ))
+        .await;
+    }
+
+    /// What `DescribeAutoScalingInstances` answers.
+    pub async fn group_instances(&self) -> String {
+        self.auto_scaling("Action=DescribeAutoScalingInstances").await
+    }
+
     async fn ec2(&self, form: &str) -> String {
-        let body = format!("{form}&Version=2016-11-15");
+        self.ask("ec2", "2016-11-15", form).await
+    }
+
+    async fn auto_scaling(&self, form: &str) -> String {
+        self.ask("autoscaling", "2011-01-01", form).await
+    }
+
+    async fn ask(&self, service: &str, version: &str, form: &str) -> String {
+        let body = format!("{form}&Version={version}");
         let head = format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=a/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n",
+             Credential=a/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n",
             self.address,
             body.len()
         );
