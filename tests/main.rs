@@ -18,6 +18,7 @@ mod cookie_keys;
 mod crash;
 mod discovery;
 mod ejection;
+mod elb_backends;
 mod elb_clients;
 mod elb_commands;
 mod elb_crash;
