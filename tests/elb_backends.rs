@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::harness::*;
 
@@ -47,12 +47,9 @@ async fn set_of_instances(elb: &Elb, port: u16, policy: Option<&str>) {
 
 /// Asks through a listener; the address the client had, and what it read.
 async fn asked(listener: SocketAddr) -> (SocketAddr, String) {
-    let mut stream = TcpStream::connect(listener).await.expect("the listener is open");
-    let from = stream.local_addr().unwrap();
-    stream.write_all(GET.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    within("an answer", PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
-    (from, String::from_utf8(answer).unwrap())
+    let mut client = Stream::connect(listener).await;
+    client.send(GET).await;
+    (client.address(), String::from_utf8(client.rest().await.unwrap()).unwrap())
 }
 
 #[tokio::test]
@@ -140,17 +137,15 @@ async fn instances_must_have_one_of_the_keys_that_a_policy_names() {
         assert_eq!(answer.ends_with("right"), trusted, "{policy:?}: {answer}");
         assert_eq!(answer.starts_with("HTTP/1.1 50"), !trusted, "{policy:?}: {answer}");
     }
-    // What names a key that is no key is refused, and so is a policy of a key that is not there.
-    let attribute = "PolicyAttributes.member.1.AttributeName";
-    for (type_name, attributes) in [
-        ("PublicKeyPolicyType", format!("{attribute}=PublicKey&PolicyAttributes.member.1.AttributeValue=bm8ga2V5")),
-        (
-            "BackendServerAuthenticationPolicyType",
-            format!("{attribute}=PublicKeyPolicyName&PolicyAttributes.member.1.AttributeValue=nobody"),
-        ),
+    // What is no key is refused, and so is a key that no policy holds.
+    for (type_name, attribute, value, expected) in [
+        ("PublicKeyPolicyType", "PublicKey", "bm8ga2V5", "InvalidConfigurationRequest"),
+        ("BackendServerAuthenticationPolicyType", "PublicKeyPolicyName", "nobody", "PolicyNotFound"),
     ] {
-        let form = format!("LoadBalancerName=web&PolicyName=bad&PolicyTypeName={type_name}&{attributes}");
+        let member = "PolicyAttributes.member.1";
+        let attribute = format!("{member}.AttributeName={attribute}&{member}.AttributeValue={value}");
+        let form = format!("LoadBalancerName=web&PolicyName=bad&PolicyTypeName={type_name}&{attribute}");
         let (code, message) = elb.refused("CreateLoadBalancerPolicy", &form).await;
-        assert!(["InvalidConfigurationRequest", "PolicyNotFound"].contains(&code.as_str()), "{code}: {message}");
+        assert_eq!(code, expected, "{message}");
     }
 }
